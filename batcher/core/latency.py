@@ -59,8 +59,10 @@ class Latency:
             return None
         wanted = max(1, math.ceil(share * self.total))
         index = next(i for i, seen in enumerate(accumulate(self.counts)) if seen >= wanted)
-        if index in (0, len(BOUNDS)):
-            return BOUNDS[0] if index == 0 else self.largest
+        if index == 0:
+            return min(BOUNDS[0], self.largest)
+        if index == len(BOUNDS):
+            return self.largest
         return min(math.sqrt(BOUNDS[index - 1] * BOUNDS[index]), self.largest)
 
     def exposed(self) -> list[int]:

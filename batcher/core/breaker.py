@@ -1,0 +1,87 @@
+"""Outage: when nothing can come of sending, the run pauses as a whole and probes, one request at a time.
+
+It opens on what concerns every record: no connection, a wrong set-up, throttling although only one request is in
+flight, and many UNCERTAIN attempts in a row with no readable answer between (a dead backend behind a live balancer).
+Any readable answer of the operation closes it.
+"""
+
+from __future__ import annotations
+
+from batcher.core.verdict import Judgement, Verdict
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+_STREAK = 10
+_OPENING = frozenset({Verdict.NOT_SENT, Verdict.MISDIRECTED})
+_ALIVE = frozenset({Verdict.ACCEPTED, Verdict.REFUSED, Verdict.FAULTED})
+
+
+class Breaker:
+    """Open or closed.
+
+    Attributes:
+        opened_at: since when it is open, or None.
+        detail: what opened it, for people.
+        next_probe: when the next probe may be sent; meaningless while closed.
+    """
+
+    def __init__(self) -> None:
+        self.opened_at: float | None = None
+        self.detail = ""
+        self.next_probe = 0.0
+        self._wait = _FIRST_WAIT
+        self._streak = 0
+        self._records: set[int] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing but probes may be sent."""
+        return self.opened_at is not None
+
+    def hear(self, judgement: Judgement, *, record: int, limit: int, probe: bool, now: float, jitter: float) -> None:
+        """Learn from an attempt that ended.
+
+        Args:
+            judgement: what it means.
+            record: the ordinal of the record whose attempt it was.
+            limit: the concurrency limit.
+            probe: it was sent as a probe.
+            now: when it ended.
+            jitter: a draw from [0, 1), so that a fleet does not probe in step.
+        """
+        verdict = judgement.verdict
+        self._streak = self._streak + 1 if verdict is Verdict.UNCERTAIN else 0
+        if verdict in _ALIVE:
+            self._close()
+        elif (
+            verdict in _OPENING
+            or (verdict is Verdict.THROTTLED and limit == 1)
+            or self._streak >= max(_STREAK, limit)
+            or probe
+        ):
+            self.trip(judgement, record=record, probe=probe, now=now, jitter=jitter)
+
+    def suspects_only(self, record: int) -> bool:
+        """All that was heard since it opened was about this one record: perhaps it is not the service's fault."""
+        return self._records == {record}
+
+    def has_met(self, record: int) -> bool:
+        """Whether this record is among those that it opened or stays open for."""
+        return record in self._records
+
+    def trip(self, judgement: Judgement, *, record: int, probe: bool, now: float, jitter: float) -> None:
+        """Open, or stay open after a *probe* that failed; the arguments are those of ``hear``."""
+        self._records.add(record)
+        if self.opened_at is None:
+            self.opened_at = now
+            self.detail = judgement.problem.message if judgement.problem else judgement.verdict.value
+            self._wait = _FIRST_WAIT
+        elif probe:
+            self._wait = min(_LONGEST_WAIT, self._wait * 2)
+        else:
+            return
+        self.next_probe = now + max(self._wait * (0.5 + jitter / 2), judgement.retry_after or 0.0)
+
+    def _close(self) -> None:
+        self.opened_at = None
+        self._records.clear()

@@ -1,0 +1,84 @@
+"""A reply's body as XML, read with every defence on."""
+
+from __future__ import annotations
+
+import re
+
+from lxml import etree
+
+from batcher.core.soap import NAMESPACES
+
+# Characters that XML forbids travel through the parser as private ones at the very end of Unicode: U+10FF00 and on.
+_FORBIDDEN = frozenset({*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20)})
+_PRIVATE = 0x10FF00
+_PRIVATE_START = chr(_PRIVATE).encode()[:3]
+_RESTORED = {_PRIVATE + code: chr(code) for code in _FORBIDDEN}
+_find_forbidden = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
+_REPLACEMENT = "\ufffd".encode()
+
+
+class Document:
+    """An XML document that a server sent.
+
+    Entities stay unexpanded, no DTD and nothing else is loaded, and size and depth are libxml2's safe ones. A document
+    type declaration, which SOAP forbids, makes a body no document.
+
+    A .NET service writes a character that XML forbids into a good answer as ``&#xB;``; such references, which no XML
+    parser accepts, are read as the characters they stand for.
+    """
+
+    __slots__ = ("_carried", "root")
+
+    def __init__(self, root: etree._Element, *, carried: bool) -> None:
+        self.root = root
+        self._carried = carried
+
+    @classmethod
+    def parse(cls, body: bytes) -> Document | None:
+        """The document in *body*, or None where there is none."""
+        root = _parse(body)
+        if root is not None:
+            return cls(root, carried=False)
+        root = _parse(_carry_forbidden(body))
+        return None if root is None else cls(root, carried=True)
+
+    @property
+    def body(self) -> etree._Element | None:
+        """The Body of a SOAP envelope of either version; it is not always the envelope's first child."""
+        name = etree.QName(self.root)
+        if name.localname != "Envelope" or name.namespace not in NAMESPACES:
+            return None
+        return next(self.root.iterchildren(f"{{{name.namespace}}}Body"), None)
+
+    def text(self, element: etree._Element) -> str:
+        """All text in *element*."""
+        text = "".join(str(part) for part in element.itertext())
+        return text.translate(_RESTORED) if self._carried else text
+
+
+def _parse(body: bytes) -> etree._Element | None:
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
+    )
+    try:
+        root = etree.fromstring(body, parser)
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+    return root if root.getroottree().docinfo.internalDTD is None else None
+
+
+def _carry_forbidden(body: bytes) -> bytes:
+    """*body* with its forbidden characters, raw or as references, as private ones; U+FFFD where those are in use."""
+    in_use = _PRIVATE_START in body
+
+    def carry(found: re.Match[bytes]) -> bytes:
+        if found[1] is None and found[2] is None:
+            code = found[0][0]
+        else:
+            code = int(found[1], 16) if found[1] else int(found[2])
+        if code in _FORBIDDEN:
+            return _REPLACEMENT if in_use else chr(_PRIVATE + code).encode()
+        allowed = code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF and code not in {0xFFFE, 0xFFFF}  # noqa: PLR2004
+        return found[0] if allowed and not _PRIVATE <= code < _PRIVATE + 0x20 else _REPLACEMENT
+
+    return _find_forbidden.sub(carry, body)

@@ -1,0 +1,144 @@
+"""A line becomes a record with its envelope, or an error that says why not.
+
+The fast path only ever says yes: orjson reads the line, the template renders it, and a count of quotes proves that no
+field stood twice. Whatever it does not like is read again by the exact path, which alone says no, in this order: not
+UTF-8, no JSON, no object, a field twice, and then what the template finds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+
+from batcher.core.result import Key
+from batcher.core.template import Template
+from batcher.errors import RecordError
+
+_QUOTE = b'"'
+
+Scalar: TypeAlias = "str | int | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is to be sent for one line.
+
+    Attributes:
+        envelope: the request's body.
+        key: the values of the order key's fields, None where a field has none: empty, null and 0 are no value.
+        safe: sending it twice does the same as sending it once.
+    """
+
+    envelope: bytes
+    key: tuple[Scalar, ...]
+    safe: bool
+
+
+def key_as_json(key: tuple[Scalar, ...]) -> Key:
+    """How a result line shows an order key: the value alone for one field, an array for several, None for no value."""
+    if len(key) == 1:
+        return key[0]
+    return list(key) if any(value is not None for value in key) else None
+
+
+class RecordReader:
+    """Reads lines of one operation's records.
+
+    Args:
+        template: what renders them.
+        order_by: the fields of the order key; none for no order.
+
+    Raises:
+        SettingsError: *order_by* names no field of the operation.
+    """
+
+    def __init__(self, template: Template, order_by: Sequence[str]) -> None:
+        self._template = template
+        self._order_by = tuple(template.operation.leaf(name, "--order-by").name for name in order_by)
+        self._creates_when_zero = template.operation.creates_when_zero
+
+    def read(self, raw: bytes) -> Record:
+        """The record of a line, given without its line end.
+
+        Raises:
+            RecordError: it cannot become a correct envelope; ``line`` is left 0.
+        """
+        try:
+            values = orjson.loads(raw)
+            if type(values) is dict:
+                envelope, strings = self._template.render(values)
+                # Each name and each string has two quotes, an escaped quote is one more, and so is all that a name
+                # given twice has hidden: only without either can the numbers be equal.
+                if raw.count(_QUOTE) == 2 * (len(values) + strings):
+                    return self._record(values, envelope)
+        except (orjson.JSONDecodeError, RecordError):
+            pass
+        values = parse_exactly(raw)
+        envelope, _ = self._template.render(values)
+        return self._record(values, envelope)
+
+    def key_of(self, raw: bytes) -> tuple[Scalar, ...]:
+        """The order key of a line that is no correct record, as far as it can be read."""
+        try:
+            values = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            values = None
+        return self._key(values if isinstance(values, dict) else {}, {})
+
+    def _record(self, values: dict[str, Any], envelope: bytes) -> Record:
+        defaults = self._template.defaults
+        zero = self._creates_when_zero
+        safe = True
+        if zero is not None:
+            given = values.get(zero)
+            safe = (defaults.get(zero) if given is None else given) != 0
+        return Record(envelope, self._key(values, defaults), safe)
+
+    def _key(self, values: dict[str, Any], defaults: dict[str, Any]) -> tuple[Scalar, ...]:
+        key: list[Scalar] = []
+        for name in self._order_by:
+            value = values.get(name)
+            if value is None:
+                value = defaults.get(name)
+            key.append(value if value and isinstance(value, str | int) and value is not True else None)
+        return tuple(key)
+
+
+def parse_exactly(raw: bytes) -> dict[str, Any]:
+    """The members of a line's object, with whole numbers of any size and no member given twice.
+
+    Raises:
+        RecordError: not UTF-8, no JSON, no object, or a member twice.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise RecordError("not_utf8", f"byte {error.start + 1} is not UTF-8; write the file as UTF-8") from error
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise RecordError("malformed_json", f"no JSON: {error.msg} at character {error.pos + 1}") from error
+    twice: list[str] = []
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice.append(next(name for name in names if names.count(name) > 1))
+        return found
+
+    try:
+        values = json.loads(text, object_pairs_hook=members)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of levels
+        raise RecordError("malformed_json", f"JSON beyond all measure: {error}") from error
+    if not isinstance(values, dict):
+        raise RecordError(
+            "not_an_object", "the line is JSON but no object; each line must be {…} with the fields of one record"
+        )
+    if twice:
+        raise RecordError("duplicate_field", "stands twice in the record; keep one", twice[0][:200])
+    return values

@@ -1,0 +1,206 @@
+"""What an answer means: (status, headers, body) → Judgement.
+
+The body is read before the status is believed: a result is a result and a fault is a fault at any status, and a status
+of 200 proves nothing. Only where the body speaks no SOAP does the status decide. What is not listed is UNCERTAIN.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from lxml import etree
+
+from batcher.core.answer import Answer, Matcher
+from batcher.core.document import Document
+from batcher.core.fingerprint import one_line
+from batcher.core.verdict import Judgement, Problem, Sample, Verdict
+from batcher.errors import ConnectionLost, ReplyTimeout, TransportError
+
+_CLIENT_CODES = frozenset({"Client", "Sender", "DataEncodingUnknown"})
+_MISDIRECTED_CODES = frozenset({"VersionMismatch", "MustUnderstand"})
+_UNKNOWN_ACTION = re.compile(r"SOAPAction", re.IGNORECASE)
+# How ASP.NET says that it could not read the record's values; what it quotes of them must not speak of a session.
+_UNREAD_DOCUMENT = "There is an error in XML document"
+
+_REFUSED = frozenset({400, 413})
+_NO_SESSION = frozenset({401, 403})
+_MISDIRECTED = frozenset({404, 405, 407, 410, 415})
+_THROTTLED = frozenset({429, 503})
+_GATEWAY = frozenset({502, 504})
+_PAGE_LIMIT = 64 * 1024
+
+_tags = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_title = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges the answers to one operation's requests.
+
+    Attributes:
+        matcher: finds the operation's result.
+        session_pattern: a fault, a page or a redirect whose text it finds says that the session is gone.
+        transient_pattern: a Server fault whose text it finds says that the call was turned away and will pass.
+    """
+
+    matcher: Matcher
+    session_pattern: re.Pattern[str]
+    transient_pattern: re.Pattern[str]
+
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, wall: float) -> Judgement:
+        """What the answer means.
+
+        Args:
+            status: of HTTP.
+            headers: of HTTP; looked up by their usual spelling, so any but such must be found case-insensitively.
+            body: decompressed.
+            wall: the time of day in seconds since 1970, against which a Retry-After date is measured.
+        """
+        try:
+            answer = self.matcher.match(body.decode())
+        except UnicodeDecodeError:
+            answer = None
+        if answer is not None:
+            return _accept(answer)
+        document = Document.parse(body)
+        envelope = document is not None and document.body is not None
+        if document is not None and envelope:
+            if (answer := self.matcher.find(document)) is not None:
+                return _accept(answer)
+            if (fault := _Fault.find(document)) is not None:
+                return self._judge_fault(fault, status, retry_after(headers, wall))
+        return self._judge_status(status, headers, body, retry_after(headers, wall), envelope=envelope)
+
+    def _judge_fault(self, fault: _Fault, status: int, wait: float | None) -> Judgement:
+        client = fault.code.split(".")[0] in _CLIENT_CODES
+        problem = Problem(
+            "client_fault" if client else "server_fault", fault.message, fault_code=fault.code, http_status=status
+        )
+
+        def judgement(verdict: Verdict, sample: Sample = Sample.IGNORE, *, transient: bool = False) -> Judgement:
+            return Judgement(verdict, sample, problem=problem, transient=transient, retry_after=wait, readable=True)
+
+        if fault.code in _MISDIRECTED_CODES or (client and _UNKNOWN_ACTION.search(fault.text)):
+            return judgement(Verdict.MISDIRECTED)
+        if not (client and _UNREAD_DOCUMENT in fault.text) and self.session_pattern.search(fault.text):
+            return judgement(Verdict.NO_SESSION)
+        if client:
+            return judgement(Verdict.REFUSED)
+        transient = status in _THROTTLED or self.transient_pattern.search(fault.text) is not None
+        return judgement(Verdict.FAULTED, Sample.DROPPED if transient else Sample.IGNORE, transient=transient)
+
+    def _judge_status(
+        self, status: int, headers: Mapping[str, str], body: bytes, wait: float | None, *, envelope: bool
+    ) -> Judgement:
+        page = _tags.sub(" ", body[:_PAGE_LIMIT].decode(errors="replace"))
+        said = _describe(status, headers, body, page, envelope=envelope)
+
+        def judgement(verdict: Verdict, sample: Sample = Sample.IGNORE, kind: str = "http_error") -> Judgement:
+            return Judgement(
+                verdict,
+                sample,
+                problem=Problem(kind, said, http_status=status),
+                retry_after=wait,
+                readable=verdict is not Verdict.UNCERTAIN,
+            )
+
+        if status in _REFUSED:
+            return judgement(Verdict.REFUSED)
+        if status in _NO_SESSION:
+            return judgement(Verdict.NO_SESSION)
+        if status in _MISDIRECTED:
+            return judgement(Verdict.MISDIRECTED)
+        if status in _THROTTLED:
+            return judgement(Verdict.THROTTLED, Sample.DROPPED)
+        if status in _GATEWAY:
+            return judgement(Verdict.UNCERTAIN, Sample.DROPPED, "gateway")
+        if 300 <= status < 400 and self.session_pattern.search(headers.get("Location", "")):  # noqa: PLR2004
+            return judgement(Verdict.NO_SESSION)
+        if 200 <= status < 400 and _is_html(headers, body) and self.session_pattern.search(page):  # noqa: PLR2004
+            return judgement(Verdict.NO_SESSION)
+        return judgement(Verdict.UNCERTAIN, kind="unreadable_reply")
+
+
+def judge_failure(error: TransportError) -> Judgement:
+    """What an exchange means that brought no answer."""
+    if not error.sent:
+        sample = Sample.DROPPED if error.timed_out else Sample.IGNORE
+        return Judgement(Verdict.NOT_SENT, sample, problem=Problem("outage", one_line(str(error))))
+    if isinstance(error, ReplyTimeout):
+        kind, sample = "timeout", Sample.DROPPED
+    elif isinstance(error, ConnectionLost):
+        kind, sample = "connection_lost", Sample.DROPPED if error.fresh else Sample.IGNORE
+    else:
+        kind, sample = "unreadable_reply", Sample.IGNORE
+    return Judgement(Verdict.UNCERTAIN, sample, problem=Problem(kind, one_line(str(error))))
+
+
+def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
+    """Seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3: seconds or a date); None where it says nothing.
+
+    A date in the past is 0; what is neither form counts as nothing.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    if re.fullmatch(r"[A-Za-z]+, .{1,40}GMT", value):
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - wall)
+        except (ValueError, OverflowError):
+            return None
+    return None
+
+
+def _accept(answer: Answer) -> Judgement:
+    return Judgement(Verdict.ACCEPTED, Sample.SUCCESS, result=answer.fields, key=answer.key, readable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """A SOAP fault: *code* without prefix, in the words of SOAP 1.1 or 1.2 as it came, and its *text*."""
+
+    code: str
+    text: str
+
+    @property
+    def message(self) -> str:
+        return one_line(self.text) or f"a {self.code or 'nameless'} fault without text"
+
+    @classmethod
+    def find(cls, document: Document) -> _Fault | None:
+        """The fault in an envelope. Servers put the shape of one version into envelopes of the other: both are read."""
+        body = document.body
+        fault = None if body is None else next((child for child in body.iterchildren("{*}Fault")), None)
+        if fault is None:
+            return None
+
+        def text(*names: str) -> str:
+            element: etree._Element | None = fault
+            for name in names:
+                element = None if element is None else next(element.iterchildren(f"{{*}}{name}"), None)
+            return "" if element is None else document.text(element).strip()
+
+        code = (text("faultcode") or text("Code", "Value")).rpartition(":")[2]
+        return cls(code, text("faultstring") or text("Reason", "Text") or text("Reason"))
+
+
+def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
+    kind = headers.get("Content-Type", "").lower()
+    start = body[:512].lstrip().lower()
+    return "html" in kind or start.startswith((b"<!doctype html", b"<html"))
+
+
+def _describe(status: int, headers: Mapping[str, str], body: bytes, page: str, *, envelope: bool) -> str:
+    """One line for people on an answer without SOAP: its status, where it points, and what its page says."""
+    if 300 <= status < 400 and headers.get("Location"):  # noqa: PLR2004 - redirects
+        return one_line(f"HTTP {status} to {headers['Location'].partition('?')[0]}")
+    if not body:
+        return f"HTTP {status} with an empty body"
+    if envelope:
+        return f"HTTP {status} with a SOAP envelope that holds neither the operation's result nor a fault"
+    title = _title.search(body[:_PAGE_LIMIT].decode(errors="replace"))
+    said = one_line(title[1] if title and title[1].strip() else page, 200)
+    return f"HTTP {status} without a SOAP answer: {said}"

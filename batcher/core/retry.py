@@ -1,0 +1,200 @@
+"""What happens to a record after an attempt: it ends, or it is sent again after a while, within the retry budget.
+
+Doubt sticks: after one UNCERTAIN attempt a record ends only delivered or in doubt, whatever later attempts say.
+Throttling, a lost session, a wrong set-up and an outage concern the run and cost the record nothing, but a refusal is
+systemic only while no other record is accepted: one that is refused again and again while others pass takes it as its
+own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from batcher.core.sessions import Refusal
+from batcher.core.verdict import Judgement, Outcome, Problem, Verdict
+
+_FIRST_BACKOFF = 0.5
+_LONGEST_BACKOFF = 30.0
+_THROTTLED_PATIENCE = 10
+"""An overloaded service turns any record away many times; only after so many times more is the record suspected."""
+
+_AT_ONCE = frozenset({Refusal.OUTDATED, Refusal.LOST, Refusal.USELESS})  # a new session or the breaker comes between
+_COSTLY = frozenset({Verdict.REFUSED, Verdict.FAULTED, Verdict.UNCERTAIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator allows.
+
+    Attributes:
+        max_attempts: that may be spent on a record.
+        in_doubt: whether a request that may have been applied is sent again: where the record is safe, never, always.
+        retry_faults: whether a Server fault is sent again: where the record is safe or the fault is transient, always,
+            never.
+    """
+
+    max_attempts: int = 6
+    in_doubt: Literal["auto", "hold", "resend"] = "auto"
+    retry_faults: Literal["auto", "always", "never"] = "auto"
+
+
+@dataclass(slots=True)
+class History:
+    """What a record has been through.
+
+    Attributes:
+        safe: sending it twice does the same as sending it once.
+        attempts: requests made for it.
+        spent: of those, the ones that count against ``max_attempts``.
+        refused: times that it was turned away while other records were accepted.
+        last: what its last attempt meant.
+        doubt: what was wrong with its first UNCERTAIN attempt.
+    """
+
+    safe: bool
+    attempts: int = 0
+    spent: int = 0
+    refused: int = 0
+    last: Judgement | None = None
+    doubt: Problem | None = None
+
+    def cut_short(self, problem: Problem) -> None:
+        """Its attempt was ended by us: it may have been applied."""
+        self.attempts += 1
+        self.doubt = self.doubt or problem
+
+    def conclude(self, kind: str, message: str) -> Ended:
+        """How the record ends when the run ends before it; *kind* and *message* say why, for a record never judged."""
+        if self.doubt is not None:
+            return Ended(Outcome.IN_DOUBT, self.doubt)
+        if self.last is not None and self.last.verdict is Verdict.FAULTED:
+            return Ended(Outcome.REJECTED, self.last.problem)
+        return Ended(Outcome.UNSENT, Problem(kind, message))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The record has its outcome; *problem* is None for delivered ones."""
+
+    outcome: Outcome
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The record is to be sent again in *delay* seconds; *budgeted* retries wait for the retry budget as well."""
+
+    delay: float
+    budgeted: bool
+
+
+def decide(
+    history: History,
+    judgement: Judgement,
+    policy: Policy,
+    *,
+    refusal: Refusal | None = None,
+    others_accepted: bool,
+    jitter: float,
+) -> Ended | Again:
+    """What follows an attempt; brings *history* up to date with it.
+
+    Args:
+        history: of the record, without this attempt.
+        judgement: of this attempt.
+        policy: the operator's.
+        refusal: for NO_SESSION, what the session's books make of it.
+        others_accepted: other records were accepted since this record's last attempt, so that being turned away is
+            nothing that all of them meet.
+        jitter: a draw from [0, 1): passed in, it keeps this rule a table that one can test.
+    """
+    verdict = judgement.verdict
+    history.attempts += 1
+    history.spent += verdict in _COSTLY
+    history.last = judgement
+    if verdict is Verdict.ACCEPTED:
+        return Ended(Outcome.DELIVERED)
+    if verdict is Verdict.UNCERTAIN:
+        history.doubt = history.doubt or judgement.problem
+        allowed = policy.in_doubt == "resend" or (policy.in_doubt == "auto" and history.safe)
+        if not allowed or history.spent >= policy.max_attempts:
+            return Ended(Outcome.IN_DOUBT, history.doubt)
+        return Again(_wait(history.spent, judgement, jitter), budgeted=True)
+    if verdict is Verdict.FAULTED:
+        allowed = policy.retry_faults == "always" or (
+            policy.retry_faults == "auto" and (history.safe or judgement.transient)
+        )
+        if not allowed or history.spent >= policy.max_attempts:
+            return _refuse(history, judgement)
+        return Again(_wait(history.spent, judgement, jitter), budgeted=True)
+    if verdict is Verdict.REFUSED or refusal is Refusal.OWN:
+        return _refuse(history, judgement)
+    if verdict is Verdict.NOT_SENT or refusal in _AT_ONCE:
+        return Again(0.0, budgeted=False)
+    history.refused += others_accepted
+    patience = policy.max_attempts * (_THROTTLED_PATIENCE if verdict is Verdict.THROTTLED else 1)
+    if history.refused >= patience:
+        return _refuse(history, judgement)
+    # With Retry-After all sending waits, this record among the rest.
+    alone = 0.0 if judgement.retry_after is not None else _backoff(history.attempts - history.spent, jitter)
+    return Again(alone, budgeted=False)
+
+
+def _refuse(history: History, judgement: Judgement) -> Ended:
+    if history.doubt is not None:
+        return Ended(Outcome.IN_DOUBT, history.doubt)
+    return Ended(Outcome.REJECTED, judgement.problem)
+
+
+def _wait(count: int, judgement: Judgement, jitter: float) -> float:
+    return max(_backoff(count, jitter), min(judgement.retry_after or 0.0, _LONGEST_BACKOFF))
+
+
+def _backoff(count: int, jitter: float) -> float:
+    """Seconds to wait after *count* attempts: "full jitter" of AWS's article "Exponential Backoff And Jitter"."""
+    return jitter * min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(count - 1, 10))
+
+
+class RetryBudget:
+    """Keeps retries below a share of the requests of the last ten seconds; ten a second are always allowed.
+
+    When a service fails, retries on top of the usual load are what keeps it down.
+
+    Args:
+        share: of all requests, 0 to 1.
+    """
+
+    WINDOW = 10.0
+    ALWAYS = 10
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._seconds: deque[list[int]] = deque()  # [second, requests, retries], oldest first
+        self._requests = 0
+        self._retries = 0
+
+    def request(self, now: float, *, retry: bool) -> None:
+        """Count a request that is sent at *now*."""
+        second = int(now)
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._forget(now)
+            self._seconds.append([second, 0, 0])
+        self._seconds[-1][1] += 1
+        self._requests += 1
+        if retry:
+            self._seconds[-1][2] += 1
+            self._retries += 1
+
+    def allows(self, now: float) -> bool:
+        """Whether a retry may be sent at *now*; if not, it may be at the next full second, perhaps."""
+        self._forget(now)
+        this_second = self._seconds[-1][2] if self._seconds and self._seconds[-1][0] == int(now) else 0
+        return this_second < self.ALWAYS or self._retries + 1 <= self._share * self._requests
+
+    def _forget(self, now: float) -> None:
+        while self._seconds and self._seconds[0][0] <= int(now) - self.WINDOW:
+            _, requests, retries = self._seconds.popleft()
+            self._requests -= requests
+            self._retries -= retries

@@ -1,0 +1,41 @@
+"""When a run is stopped because too much goes wrong."""
+
+from __future__ import annotations
+
+from batcher.core.verdict import Outcome
+from batcher.values import Share
+
+_FIRST = 100
+
+
+class StopRule:
+    """Tells when to stop.
+
+    Args:
+        after: how many records may end other than delivered before the run stops, a share counting from the first 100
+            finished on; ``"default"`` stops when the first 100 that were sent were all rejected; None never stops.
+    """
+
+    def __init__(self, after: Share | str | None) -> None:
+        self._after = after
+        self._finished = 0
+        self._undelivered = 0
+        self._rejected = 0
+        self._invalid = 0
+
+    def hear(self, outcome: Outcome) -> str | None:
+        """Count a finished record; says why to stop, once it is time."""
+        self._finished += 1
+        self._undelivered += outcome is not Outcome.DELIVERED
+        self._rejected += outcome is Outcome.REJECTED
+        self._invalid += outcome is Outcome.INVALID
+        if self._after is None:
+            return None
+        if not isinstance(self._after, Share):
+            all_rejected = self._finished - self._invalid == self._rejected == _FIRST
+            return f"the first {_FIRST} records that were sent were all rejected" if all_rejected else None
+        if self._after.percent and self._finished < _FIRST:
+            return None
+        if self._undelivered < max(self._after.of(self._finished), 1):
+            return None
+        return f"{self._undelivered} of {self._finished} records were not delivered (--stop-after {self._after})"

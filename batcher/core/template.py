@@ -1,0 +1,232 @@
+"""An operation's sample bodies, compiled once: to literal segments with one conversion per leaf on the way out.
+
+The sample is the vendor's own notation: the body as it goes over the wire, with the type's name where the value goes.
+lxml parses it once, at start; no tree is built per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lxml import etree
+
+from batcher.core.leaf import LeafType, did_you_mean, leaf_type
+from batcher.core.soap import Soap
+from batcher.errors import RecordError, SettingsError, TemplateError
+
+MAX_ENVELOPE = 4096 * 1024
+"""Bytes that ASP.NET takes by default (``maxRequestLength`` 4096 KB); more get a fault or IIS's 404 page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One value of a body: its element's local name, which is the record's field, and its type."""
+
+    name: str
+    type: LeafType
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation's file, read: the bodies and what is known of the operation.
+
+    Attributes:
+        name: local name of the request's element.
+        action: of the ``SOAPAction`` header.
+        request: the request's element, from the sample.
+        response: the response's element, from the sample.
+        leaves: the request's leaves in their order.
+        creates_when_zero: the field whose 0 makes the service create something, so that sending again may double it;
+            None where any request is safe to send again.
+        order_by: the field whose records are kept in order unless told otherwise.
+    """
+
+    name: str
+    action: str
+    request: etree._Element = field(repr=False)
+    response: etree._Element = field(repr=False)
+    leaves: tuple[Leaf, ...]
+    creates_when_zero: str | None = None
+    order_by: str | None = None
+
+    @classmethod
+    def parse(cls, source: bytes) -> Operation:
+        """Read an operation's file.
+
+        Raises:
+            TemplateError: it is not well-formed or not of the form of such a file.
+        """
+        try:
+            root = etree.fromstring(
+                source, etree.XMLParser(remove_comments=True, resolve_entities=False, no_network=True)
+            )
+        except etree.XMLSyntaxError as error:
+            raise TemplateError("operation", f"the file is not well-formed: {error}") from error
+        request, response = _only_child(root, "request"), _only_child(root, "response")
+        leaves: list[Leaf] = []
+        _collect(request, leaves)
+        names = [leaf.name for leaf in leaves]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise TemplateError("operation", f"{', '.join(sorted(twice))} stands twice in the request")
+        operation = cls(
+            name=etree.QName(request).localname,
+            action=root.get("soap-action", ""),
+            request=request,
+            response=response,
+            leaves=tuple(leaves),
+            creates_when_zero=root.get("creates-when-zero"),
+            order_by=root.get("order-by"),
+        )
+        for name in filter(None, (operation.creates_when_zero, operation.order_by)):
+            operation.leaf(name, "operation")
+        return operation
+
+    def leaf(self, name: str, option: str) -> Leaf:
+        """The leaf called *name*.
+
+        Raises:
+            SettingsError: there is none; the error names *option*.
+        """
+        for leaf in self.leaves:
+            if leaf.name == name:
+                return leaf
+        near = did_you_mean(name, tuple(leaf.name for leaf in self.leaves))
+        raise SettingsError(option, f"{self.name} has no field {name}", f"did you mean {near}?" if near else "")
+
+
+def _only_child(root: etree._Element, name: str) -> etree._Element:
+    found = root.find(name)
+    if found is None or len(found) != 1:
+        raise TemplateError("operation", f"the file must have <{name}> with one element in it")
+    return found[0]
+
+
+def _collect(element: etree._Element, leaves: list[Leaf]) -> None:
+    if element.attrib:
+        raise TemplateError("operation", f"<{etree.QName(element).localname}> has attributes, which bodies cannot have")
+    if len(element) == 0:
+        leaves.append(Leaf(etree.QName(element).localname, leaf_type(element.text or "")))
+    for child in element:
+        _collect(child, leaves)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Where a leaf's text goes: *index* into the parts; *opening* and *closing* tags where the leaf may be left out."""
+
+    index: int
+    name: str
+    to_xml: Callable[[Any], str]
+    quoted: bool
+    optional: bool
+    opening: str
+    closing: str
+    default: str | None
+
+
+class Template:
+    """Makes envelopes of one operation in one SOAP version.
+
+    Args:
+        operation: what to make them of.
+        soap: the version.
+        defaults: JSON values for fields that a record lacks; text is read as the field's type asks.
+
+    Raises:
+        SettingsError: a default names no field or has no value of its type.
+    """
+
+    def __init__(self, operation: Operation, soap: Soap, defaults: Mapping[str, Any] | None = None) -> None:
+        self.operation = operation
+        self.defaults = {name: _default(operation, name, value) for name, value in (defaults or {}).items()}
+        self._names = tuple(leaf.name for leaf in operation.leaves)
+        self._parts: list[str] = [soap.opening()]
+        self._slots: list[_Slot] = []
+        self._compile(operation.request, None)
+        self._parts[-1] += soap.closing()
+        self._quoted = sum(slot.quoted for slot in self._slots)
+
+    def render(self, values: Mapping[str, Any]) -> tuple[bytes, int]:
+        """The envelope of a record's *values*, and how many of them are strings in JSON.
+
+        Raises:
+            RecordError: the values make no correct envelope. Fields are looked at in the order of the sample, unknown
+                ones first; ``line`` is left 0.
+        """
+        parts = self._parts.copy()
+        strings = self._quoted
+        known = 0
+        for slot in self._slots:
+            value = values.get(slot.name)
+            if value is not None:
+                known += 1
+                try:
+                    text = slot.to_xml(value)
+                except RecordError as error:
+                    self._refuse_unknown(values)
+                    raise RecordError(error.kind, error.message, slot.name) from None
+                parts[slot.index] = f"{slot.opening}{text}{slot.closing}" if slot.optional else text
+                continue
+            known += slot.name in values
+            strings -= slot.quoted
+            if slot.default is not None:
+                parts[slot.index] = f"{slot.opening}{slot.default}{slot.closing}"
+            elif not slot.optional:
+                self._refuse_unknown(values)
+                raise RecordError("missing_field", _missing(slot.name, values), slot.name)
+        if known != len(values):
+            self._refuse_unknown(values)
+        envelope = "".join(parts).encode()
+        if len(envelope) > MAX_ENVELOPE:
+            raise RecordError(
+                "envelope_too_large", f"its envelope has {len(envelope)} bytes, over {MAX_ENVELOPE} (4096 KiB)"
+            )
+        return envelope, strings
+
+    def _refuse_unknown(self, values: Mapping[str, Any]) -> None:
+        """Raise for the first of *values* that is no field: the service would drop it without a word."""
+        for name in values:
+            if name not in self._names:
+                near = did_you_mean(name, self._names)
+                hint = f"did you mean {near}?" if near else f"{self.operation.name} has no such field"
+                raise RecordError("unknown_field", f"unknown field; {hint}", name[:200])
+
+    def _compile(self, element: etree._Element, outer: str | None) -> None:
+        """Append *element* to the parts: literal text runs on in the last one, each leaf opens a part of its own."""
+        name = etree.QName(element)
+        space = "" if name.namespace == outer else f' xmlns="{name.namespace or ""}"'
+        opening, closing = f"<{name.localname}{space}>", f"</{name.localname}>"
+        if len(element):
+            self._parts[-1] += opening
+            for child in element:
+                self._compile(child, name.namespace)
+            self._parts[-1] += closing
+            return
+        leaf = self.operation.leaf(name.localname, "operation")
+        optional = leaf.type.optional
+        if not optional:
+            self._parts[-1] += opening
+        default = leaf.type.to_xml(self.defaults[leaf.name]) if leaf.name in self.defaults else None
+        tags = (opening, closing) if optional else ("", "")
+        self._slots.append(
+            _Slot(len(self._parts), leaf.name, leaf.type.to_xml, leaf.type.quoted, optional, *tags, default)
+        )
+        self._parts += ["", "" if optional else closing]
+
+
+def _missing(name: str, values: Mapping[str, Any]) -> str:
+    given = "is null" if name in values else "is missing"
+    return f"{given}, and the service would make a default of it; give a value, or --default {name}=VALUE"
+
+
+def _default(operation: Operation, name: str, value: Any) -> Any:
+    leaf = operation.leaf(name, "--default")
+    try:
+        typed = leaf.type.from_text(value) if isinstance(value, str) else value
+        leaf.type.to_xml(typed)
+    except (ValueError, RecordError) as error:
+        message = error.message if isinstance(error, RecordError) else str(error)
+        raise SettingsError("--default", f"{name}: {message}") from error
+    return typed
