@@ -1,0 +1,27 @@
+"""Several observers behind the one that the flow knows."""
+
+from __future__ import annotations
+
+from batcher.core.events import AttemptEnded, Event, Observer, RecordEnded, RecordRead
+from batcher.observe.tally import Tally
+
+_OF_EVERY_RECORD = frozenset((RecordRead, AttemptEnded, RecordEnded))
+
+
+class Observers:
+    """The tally hears every event, *others* only those that do not come with each record.
+
+    The three that do cost a record about 2 µs here; a second listener would cost as much again, and who wants numbers
+    reads the tally.
+    """
+
+    def __init__(self, tally: Tally, *others: Observer) -> None:
+        self._count = tally.notice
+        self._others = others
+
+    def notice(self, event: Event, /) -> None:
+        """Pass *event* on."""
+        self._count(event)
+        if type(event) not in _OF_EVERY_RECORD:
+            for other in self._others:
+                other.notice(event)

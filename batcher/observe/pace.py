@@ -1,0 +1,70 @@
+"""How fast a run is at present, and how long it will take: for the live view and the plain lines."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from batcher.core.fingerprint import one_line
+from batcher.observe.tally import Tally
+from batcher.observe.words import span
+
+WINDOW = 10.0
+"""Seconds that the present rate looks back: long enough to be calm, short enough to show a stall."""
+
+
+class _Mark(NamedTuple):
+    at: float
+    records: int
+
+
+class Pace:
+    """Records a second over the last ``WINDOW`` seconds, as seen at each ``mark``."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._marks = deque([_Mark(tally.started, 0)])
+
+    def mark(self) -> float:
+        """Look at the tally now; the present rate in records a second."""
+        now = _Mark(self._tally.now(), self._tally.records)
+        self._marks.append(now)
+        # The newest mark that is older than the window stays: from it the window is measured.
+        while len(self._marks) > 2 and self._marks[1].at <= now.at - WINDOW:  # noqa: PLR2004 - two make a span
+            self._marks.popleft()
+        first = self._marks[0]
+        return (now.records - first.records) / (now.at - first.at) if now.at > first.at else 0.0
+
+
+def share_done(tally: Tally) -> float | None:
+    """The part of the input whose records have their outcome, 0 to 1; None where the input's size is not known.
+
+    By bytes read, each line end counted as one, less the part of the records that were read and wait.
+    """
+    if not tally.input_size or not tally.input_records:
+        return None
+    read = (tally.input_bytes + tally.input_records) / tally.input_size
+    return min(1.0, read * tally.records / tally.input_records)
+
+
+def seconds_left(tally: Tally) -> float | None:
+    """At the average rate since the beginning; None while nobody can know."""
+    share = share_done(tally)
+    if not share:
+        return None
+    return tally.seconds * (1 - share) / share
+
+
+def time_left(tally: Tally) -> str:
+    """``about 2:10 left``, or nothing where nobody can know."""
+    left = seconds_left(tally)
+    return "" if left is None else f"about {span(left)} left"
+
+
+def standing(tally: Tally) -> list[str]:
+    """Why nothing is sent at present, one text a reason; empty while all is well."""
+    pauses = [
+        f"paused for {span(tally.now() - pause.since)} ({reason}): {one_line(pause.detail, 200)}"
+        for reason, pause in tally.pauses.items()
+    ]
+    return [*pauses, *([f"draining: {one_line(tally.draining, 200)}"] if tally.draining is not None else [])]

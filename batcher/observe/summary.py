@@ -1,0 +1,208 @@
+"""What came of a run, as one value: while it lasts for ``/status``, at its end for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Self
+
+from batcher.core.fingerprint import one_line
+from batcher.core.latency import Latency
+from batcher.core.verdict import Outcome
+from batcher.observe.closing import closing_text
+from batcher.observe.problems import Example
+from batcher.observe.tally import Tally
+
+PROBLEMS = 10
+"""Groups of problems that a summary names."""
+
+_ASKED = (Outcome.DELIVERED, Outcome.REJECTED, Outcome.IN_DOUBT)
+"""Outcomes of records that the service was asked about: the others would only dilute the latency."""
+
+
+class Percentiles(NamedTuple):
+    """Of durations, in seconds; None where there were none."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    largest: float | None
+
+    @classmethod
+    def of(cls, latencies: Iterable[Latency]) -> Self:
+        """Of all *latencies* together."""
+        merged = Latency()
+        for latency in latencies:
+            if latency.total:
+                merged.add(latency)
+        p50, p95, p99 = (merged.percentile(share) for share in (0.5, 0.95, 0.99))
+        return cls(p50, p95, p99, merged.largest if merged.total else None)
+
+    @classmethod
+    def of_attempts(cls, tally: Tally) -> Self:
+        """Request durations, whatever the answers meant."""
+        return cls.of(tally.attempt_seconds.values())
+
+    @classmethod
+    def of_records(cls, tally: Tally) -> Self:
+        """Time from read to result of those records that the service was asked about."""
+        return cls.of(tally.record_seconds[outcome] for outcome in _ASKED)
+
+    def to_json(self) -> dict[str, float | None]:
+        """By name, to a microsecond."""
+        return {name: None if value is None else round(value, 6) for name, value in self._asdict().items()}
+
+
+class Trouble(NamedTuple):
+    """Problems that say the same: how many attempts and records ended in it, and one of them to look at."""
+
+    kind: str
+    fingerprint: str
+    attempts: int
+    records: int
+    example: Example
+
+
+class Position(NamedTuple):
+    """A line of an input; *input* is None where there is only one."""
+
+    line: int
+    input: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        exit_code: what the process ends with; None while it runs.
+        reason: what ended it before its time, for people; empty where it came to its end.
+        endpoint: the host that was asked.
+        started: seconds since 1970.
+        seconds: how long it has lasted.
+        outcomes: records by outcome; *attempts* by verdict, *retries* by reason, *http* answers by status,
+            *logins* by result, each with every value there can be.
+        faults: by code, then by what came of them.
+        mismatches: delivered records whose answer carries another order key.
+        problems: the most frequent ones.
+        files: path by what the file is: ``results``, ``rejects``, ``summary``, ``metrics``, …
+        read_through: the last line that was read, where a run ended before its input did and no ledger knows it.
+        notes: further sentences for people.
+    """
+
+    exit_code: int | None
+    reason: str
+    endpoint: str
+    started: float
+    seconds: float
+    input_records: int
+    input_bytes: int
+    outcomes: Mapping[str, int]
+    attempts: Mapping[str, int]
+    retries: Mapping[str, int]
+    http: Mapping[str, int]
+    faults: Mapping[str, Mapping[str, int]]
+    logins: Mapping[str, int]
+    mismatches: int
+    request_seconds: Percentiles
+    record_seconds: Percentiles
+    problems: tuple[Trouble, ...]
+    files: Mapping[str, str]
+    read_through: Position | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        tally: Tally,
+        *,
+        exit_code: int | None = None,
+        reason: str = "",
+        endpoint: str = "",
+        files: Mapping[str, str] | None = None,
+        read_through: Position | None = None,
+        notes: Iterable[str] = (),
+    ) -> Self:
+        """The run that *tally* counted, up to now."""
+        faults: dict[str, dict[str, int]] = {}
+        for (code, action), count in tally.faults.items():
+            faults.setdefault(code, {})[action] = count
+        return cls(
+            exit_code=exit_code,
+            reason=one_line(reason),
+            endpoint=endpoint,
+            started=tally.started_wall,
+            seconds=tally.seconds,
+            input_records=tally.input_records,
+            input_bytes=tally.input_bytes,
+            outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
+            attempts={verdict.value: count for verdict, count in tally.attempts.items()},
+            retries={verdict.value: count for verdict, count in tally.retries.items()},
+            http=dict(tally.http_responses),
+            faults=faults,
+            logins=dict(tally.logins),
+            mismatches=tally.mismatches,
+            request_seconds=Percentiles.of_attempts(tally),
+            record_seconds=Percentiles.of_records(tally),
+            problems=tuple(
+                Trouble(group.kind, group.fingerprint, group.attempts, group.records, group.example)
+                for group in tally.problems.top(PROBLEMS)
+            ),
+            files=dict(files or {}),
+            read_through=read_through,
+            notes=tuple(one_line(note) for note in notes),
+        )
+
+    @property
+    def records(self) -> int:
+        """Records that have their outcome."""
+        return sum(self.outcomes.values())
+
+    @property
+    def records_per_second(self) -> float:
+        """Of those, over the whole run."""
+        return self.records / self.seconds if self.seconds > 0 else 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """One object for programs: seconds and bytes as numbers, ``started`` in UTC, what there is not as null."""
+        return {
+            "exit_code": self.exit_code,
+            "reason": self.reason or None,
+            "endpoint": self.endpoint or None,
+            "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 3),
+            "records": self.records,
+            "records_per_second": round(self.records_per_second, 1),
+            "input": {"records": self.input_records, "bytes": self.input_bytes},
+            "outcomes": dict(self.outcomes),
+            "attempts": {"total": sum(self.attempts.values()), **self.attempts},
+            "retries": {"total": sum(self.retries.values()), **self.retries},
+            "request_seconds": self.request_seconds.to_json(),
+            "record_seconds": self.record_seconds.to_json(),
+            "http": dict(self.http),
+            "faults": {code: dict(actions) for code, actions in self.faults.items()},
+            "logins": dict(self.logins),
+            "mismatches": self.mismatches,
+            "problems": [_trouble(trouble) for trouble in self.problems],
+            "files": dict(self.files),
+            "read_through": self.read_through and {"line": self.read_through.line, "input": self.read_through.input},
+            "notes": list(self.notes),
+        }
+
+    def to_text(self) -> str:
+        """For people, within 80 columns, names of files and notes aside; ends with a line break."""
+        return closing_text(self)
+
+
+def _trouble(trouble: Trouble) -> dict[str, object]:
+    return {
+        "kind": trouble.kind,
+        "fingerprint": trouble.fingerprint,
+        "count": max(trouble.attempts, trouble.records),
+        "attempts": trouble.attempts,
+        "records": trouble.records,
+        "line": trouble.example.line,
+        "input": trouble.example.input,
+        "example": trouble.example.text,
+    }

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+
+import aiohttp
+import orjson
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from batcher import __version__
+from batcher.core.events import Draining, Paused, Resumed
+from batcher.core.latency import EXPOSED_BOUNDS
+from batcher.core.verdict import Outcome, Verdict
+from batcher.errors import SettingsError
+from batcher.observe.exporter import Exporter
+from batcher.observe.metrics import make_registry
+from batcher.observe.summary import Summary
+from batcher.observe.tally import Tally
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+async def exporter(told: Tally) -> AsyncIterator[Exporter]:
+    exporter = Exporter(told, make_registry(told), lambda: Summary.of(told).to_json(), port=0)
+    async with exporter:
+        yield exporter
+
+
+@pytest.fixture
+async def client(exporter: Exporter) -> AsyncIterator[aiohttp.ClientSession]:
+    base = f"http://127.0.0.1:{exporter.port}"
+    async with aiohttp.ClientSession(base, auto_decompress=False, skip_auto_headers=["Accept-Encoding"]) as session:
+        yield session
+
+
+async def scrape(client: aiohttp.ClientSession) -> Samples:
+    async with client.get("/metrics") as answer:
+        assert answer.status == 200
+        return samples_of(await answer.text())
+
+
+def samples_of(text: str) -> Samples:
+    return {
+        (sample.name.removeprefix("veetro_batch_"), frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
+    return {dict(labels)[label]: value for (at, labels), value in samples.items() if at == name}
+
+
+def alone(samples: Samples, name: str) -> float:
+    return samples[name, frozenset()]
+
+
+async def test_a_scrape_tells_the_counts(client: aiohttp.ClientSession) -> None:
+    """What was counted is what a scrape over HTTP shows, label by label."""
+    samples = await scrape(client)
+    assert by_label(samples, "records_total", "outcome") == {
+        "delivered": 2, "rejected": 1, "invalid": 1, "in_doubt": 1, "unsent": 1,
+    }  # fmt: skip
+    assert by_label(samples, "attempts_total", "verdict") == dict.fromkeys(Verdict, 0) | {
+        "accepted": 2, "faulted": 2, "uncertain": 1, "no_session": 1, "throttled": 1,
+    }  # fmt: skip
+    assert by_label(samples, "retries_total", "reason") == dict.fromkeys(Verdict, 0) | {
+        "faulted": 1, "no_session": 1, "throttled": 1,
+    }  # fmt: skip
+    responses = by_label(samples, "http_responses_total", "code")
+    assert (responses["200"], responses["500"], responses["503"], responses["other"]) == (2, 3, 1, 0)
+    assert len(responses) == 16
+    faults = {
+        (dict(labels)["code"], dict(labels)["action"]): value
+        for (name, labels), value in samples.items()
+        if name == "faults_total"
+    }
+    assert len(faults) == 20
+    assert sum(faults.values()) == 3
+    assert faults["Server", "retried"] == faults["Server", "final"] == faults["Client", "session"] == 1
+    assert by_label(samples, "session_logins_total", "result") == {"success": 1, "refused": 0, "failed": 0}
+    assert by_label(samples, "build_info", "version") == {__version__: 1}
+    for name, value in {
+        "input_records_total": 7,
+        "input_bytes_total": 700,
+        "input_size_bytes": 0,
+        "mismatched_results_total": 1,
+        "request_bytes_total": 9100,
+        "response_bytes_total": 3550,
+        "records_in_flight": 1,
+        "records_waiting": 2,
+        "concurrency_limit": 16,
+        "connections_opened_total": 5,
+        "breaker_open": 0,
+    }.items():
+        assert alone(samples, name) == value, name
+    assert by_label(samples, "connections", "state") == {"busy": 1, "idle": 3}
+
+
+async def test_histograms_are_whole(client: aiohttp.ClientSession) -> None:
+    """Both histograms have every bucket for every label value; they rise to the count, and the sums are right."""
+    samples = await scrape(client)
+    for name, label, words in (("request", "verdict", tuple(Verdict)), ("record", "outcome", tuple(Outcome))):
+        for word in words:
+            buckets = {
+                dict(labels)["le"]: value
+                for (at, labels), value in samples.items()
+                if at == f"{name}_duration_seconds_bucket" and dict(labels)[label] == word
+            }
+            assert list(map(float, buckets)) == [*EXPOSED_BOUNDS, float("inf")]
+            assert list(buckets.values()) == sorted(buckets.values())
+            assert buckets["+Inf"] == by_label(samples, f"{name}_duration_seconds_count", label)[word]
+    accepted = {
+        float(dict(labels)["le"]): value
+        for (at, labels), value in samples.items()
+        if at == "request_duration_seconds_bucket" and dict(labels)["verdict"] == "accepted"
+    }
+    assert (accepted[0.01], accepted[0.025], accepted[0.05]) == (0, 1, 2)
+    assert by_label(samples, "request_duration_seconds_sum", "verdict")["accepted"] == pytest.approx(0.06)
+    assert by_label(samples, "record_duration_seconds_sum", "outcome")["in_doubt"] == pytest.approx(120.5)
+
+
+def expose(tally: Tally, accept: str = "") -> str:
+    from prometheus_client.exposition import choose_encoder
+
+    return choose_encoder(accept)[0](make_registry(tally)).decode()
+
+
+def test_everything_but_instants_is_there_before_anything_happens(tally: Tally) -> None:
+    """A run that has not begun shows all its series at 0; of the instants only its start."""
+    own = {
+        (name, labels): value
+        for (name, labels), value in samples_of(expose(tally)).items()
+        if not name.startswith(("python_", "process_"))
+    }
+    instants = {name for name, _ in own if "timestamp" in name}
+    assert instants == {"start_timestamp_seconds"}
+    assert {value for (name, _), value in own.items() if name not in {"build_info", *instants}} == {0}
+    assert {name for name, _ in own} >= {"records_total", "paused", "event_loop_lag_seconds_count", "faults_total"}
+
+
+def test_no_creation_times_and_the_librarys_own_collectors(tally: Tally) -> None:
+    """There are no ``_created`` series; the process, platform and garbage collector are told too."""
+    text = expose(tally)
+    assert "_created" not in text
+    names = {name for name, _ in samples_of(text)}
+    assert {"process_resident_memory_bytes", "python_info", "python_gc_collections_total"} <= names
+
+
+def test_pauses_show_while_they_last(tally: Tally) -> None:
+    """A pause is 1 under its reason until it ends; an outage opens the breaker."""
+    tally.notice(Paused("outage", "connection refused", None))
+    samples = samples_of(expose(tally))
+    assert by_label(samples, "paused", "reason") == {"outage": 1, "throttled": 0, "session": 0}
+    assert alone(samples, "breaker_open") == 1
+    tally.notice(Resumed("outage", 1.0))
+    assert by_label(samples_of(expose(tally)), "paused", "reason")["outage"] == 0
+
+
+@pytest.mark.parametrize(("exit_code", "success"), [(0, True), (3, False)])
+def test_the_end_is_an_instant(told: Tally, exit_code: int, *, success: bool) -> None:
+    """The end is told under its exit code, and as a success for 0 alone; progress is the last outcome's instant."""
+    told.end(exit_code)
+    samples = samples_of(expose(told))
+    assert by_label(samples, "last_completion_timestamp_seconds", "exit_code") == {str(exit_code): 1_700_000_010.0}
+    assert alone(samples, "start_timestamp_seconds") == 1_700_000_000.0
+    assert alone(samples, "last_progress_timestamp_seconds") == 1_700_000_008.0
+    assert (("last_success_timestamp_seconds", frozenset()) in samples) == success
+
+
+def test_the_input_size_shows_once_it_is_known(tally: Tally) -> None:
+    """The size that was set from outside is told in bytes."""
+    tally.input_size = 12345
+    assert alone(samples_of(expose(tally)), "input_size_bytes") == 12345
+
+
+def test_loop_lag_is_a_histogram(tally: Tally) -> None:
+    """Lateness of the event loop counts in its buckets."""
+    tally.loop_lag.observe(0.02)
+    samples = samples_of(expose(tally))
+    lag = by_label(samples, "event_loop_lag_seconds_bucket", "le")
+    assert (lag["0.01"], lag["0.025"], lag["+Inf"]) == (0, 1, 1)
+    assert alone(samples, "event_loop_lag_seconds_sum") == pytest.approx(0.02)
+
+
+async def test_openmetrics_is_served_to_whom_asks_for_it(client: aiohttp.ClientSession) -> None:
+    """The OpenMetrics form is negotiated, and the library's own strict parser accepts it."""
+    headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    async with client.get("/metrics", headers=headers) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+        text = await answer.text()
+    families = {family.name: family for family in parse_openmetrics(text)}  # type: ignore[no-untyped-call]  # has no types
+    delivered = families["veetro_batch_records"].samples[0]
+    assert (delivered.labels, delivered.value) == ({"outcome": "delivered"}, 2)
+
+
+async def test_gzip_is_used_where_it_is_accepted(client: aiohttp.ClientSession) -> None:
+    """A scraper that accepts gzip gets it, and the same content; another gets plain text."""
+    async with client.get("/metrics", headers={"Accept-Encoding": "gzip"}) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        zipped = samples_of(gzip.decompress(await answer.read()).decode())
+    async with client.get("/metrics") as answer:
+        assert "Content-Encoding" not in answer.headers
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        plain = samples_of(await answer.text())
+    assert by_label(zipped, "records_total", "outcome") == by_label(plain, "records_total", "outcome")
+    assert zipped.keys() == plain.keys()
+
+
+async def test_health_and_readiness(client: aiohttp.ClientSession, told: Tally) -> None:
+    """Health is given while the loop turns; readiness is lost by a pause, by draining and by the end, and says why."""
+
+    async def ask(path: str) -> tuple[int, str]:
+        async with client.get(path) as answer:
+            return answer.status, (await answer.text()).strip()
+
+    assert await ask("/healthz") == (200, "ok")
+    assert await ask("/readyz") == (200, "ok")
+    told.notice(Paused("throttled", "503", 3.0))
+    assert await ask("/readyz") == (503, "paused: throttled")
+    told.notice(Resumed("throttled", 3.0))
+    assert await ask("/readyz") == (200, "ok")
+    told.notice(Draining("SIGTERM"))
+    assert await ask("/readyz") == (503, "draining: SIGTERM")
+    told.end(6)
+    assert await ask("/readyz") == (503, "ended")
+    assert await ask("/healthz") == (200, "ok")
+
+
+async def test_status_is_the_summary_so_far(client: aiohttp.ClientSession, told: Tally) -> None:
+    """``/status`` is the summary as JSON, without an exit code while the run lasts."""
+    async with client.get("/status") as answer:
+        assert answer.content_type == "application/json"
+        status = orjson.loads(await answer.read())
+    assert status == orjson.loads(orjson.dumps(Summary.of(told).to_json()))
+    assert status["exit_code"] is None
+    assert status["outcomes"]["delivered"] == 2
+
+
+async def test_nothing_else_is_served(client: aiohttp.ClientSession) -> None:
+    """Another path is 404 and names those there are; another method is 405; HEAD has no body."""
+    async with client.get("/elsewhere") as answer:
+        assert answer.status == 404
+        assert "/metrics" in await answer.text()
+    async with client.post("/metrics", data=b"x") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    async with client.head("/metrics") as answer:
+        assert answer.status == 200
+        assert await answer.read() == b""
+
+
+async def test_a_port_in_use_is_an_error_of_its_option(exporter: Exporter, told: Tally) -> None:
+    """A second exporter on the same port names the option, the port and what to do; the first still answers."""
+    second = Exporter(told, make_registry(told), dict, port=exporter.port)
+    with pytest.raises(SettingsError, match=f"port {exporter.port} on 127.0.0.1 is already in use") as caught:
+        await second.__aenter__()
+    assert caught.value.option == "--metrics-port"
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{exporter.port}/healthz") as answer:
+        assert answer.status == 200
+
+
+async def test_a_foreign_address_is_an_error_of_its_option(told: Tally) -> None:
+    """An address that is not this machine's (RFC 5737 keeps this one for examples) is --metrics-host's fault."""
+    with pytest.raises(SettingsError, match=r"203\.0\.113\.1 is no address of this machine") as caught:
+        await Exporter(told, make_registry(told), dict, port=0, host="203.0.113.1").__aenter__()
+    assert caught.value.option == "--metrics-host"
