@@ -1,0 +1,211 @@
+"""The gate: where records wait for their turn and workers for a record.
+
+A record goes through when all of these allow it: the concurrency limit, the breaker, pauses, its own back-off and the
+retry budget. What decides is in the core; the gate asks it at one place, ``_pump``, whenever something may have
+changed, and sets one timer for the next instant at which time alone changes the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from batcher.core.breaker import Breaker
+from batcher.core.events import Observer, Paused, Resumed
+from batcher.core.limit import Limit
+from batcher.core.retry import Again, RetryBudget
+from batcher.flow.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A permit: *job* may be sent now; as a *probe* if the service is taken to be down."""
+
+    job: Job
+    probe: bool
+
+
+class Gate:
+    """Hands records to workers.
+
+    Attributes:
+        in_flight: turns that were taken and not yet given back.
+        closed: why nobody is let through any more, as kind and message of an unsent record; None while it is open.
+    """
+
+    def __init__(
+        self, limit: Limit, breaker: Breaker, budget: RetryBudget, observer: Observer, clock: Callable[[], float]
+    ) -> None:
+        self._limit = limit
+        self._breaker = breaker
+        self._budget = budget
+        self._observer = observer
+        self._clock = clock
+        self.in_flight = 0
+        self._workers: deque[asyncio.Future[Turn | None]] = deque()
+        self._ready: deque[Job] = deque()
+        self._again: list[tuple[float, int, Job]] = []  # heaps by the time at which each may be sent again
+        self._again_budgeted: list[tuple[float, int, Job]] = []
+        self._tie = count()
+        self._probing = False
+        self._held = 0
+        self._until = 0.0
+        self._paused: dict[str, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self.closed: tuple[str, str] | None = None
+
+    def __len__(self) -> int:
+        """Records that wait here."""
+        return len(self._ready) + len(self._again) + len(self._again_budgeted)
+
+    @property
+    def unusable_since(self) -> float | None:
+        """Since when nothing but probes is sent, or None."""
+        return min(self._paused.values(), default=None)
+
+    def put(self, job: Job) -> None:
+        """Let *job* wait for its turn behind the others."""
+        self._ready.append(job)
+        self._pump()
+
+    def put_again(self, job: Job, again: Again) -> None:
+        """Let *job* be sent again as *again* says, ahead of what was never sent."""
+        heap = self._again_budgeted if again.budgeted else self._again
+        heapq.heappush(heap, (self._clock() + again.delay, next(self._tie), job))
+        self._pump()
+
+    async def take(self) -> Turn | None:
+        """Wait for a record's turn; None once the gate is closed. Each turn is given back with ``leave``."""
+        if self.closed:
+            return None
+        worker: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()
+        self._workers.append(worker)
+        self._pump()
+        try:
+            return await worker
+        except asyncio.CancelledError:
+            if worker.done() and not worker.cancelled() and (turn := worker.result()) is not None:
+                self._ready.appendleft(turn.job)  # its turn came in the very moment that its worker was cancelled
+                self.leave(turn)
+            raise
+
+    def leave(self, turn: Turn) -> None:
+        """Give a turn back."""
+        self.in_flight -= 1
+        if turn.probe:
+            self._probing = False
+        self._pump()
+
+    def pause_until(self, instant: float) -> None:
+        """Send nothing before *instant*: the server has asked for it."""
+        self._until = max(self._until, instant)
+        self._pump()
+
+    def hold(self) -> None:
+        """Send nothing until ``release`` was called as often: a login is under way."""
+        self._held += 1
+
+    def release(self) -> None:
+        """Undo one ``hold``."""
+        self._held -= 1
+        self._pump()
+
+    def close(self, kind: str, message: str) -> list[Job]:
+        """Let nobody through any more, for the reason that *kind* and *message* give; gives back all that wait."""
+        self.closed = (kind, message)
+        waiting = [*(job for _, _, job in sorted([*self._again, *self._again_budgeted])), *self._ready]
+        self._again.clear()
+        self._again_budgeted.clear()
+        self._ready.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        for worker in self._workers:
+            if not worker.done():
+                worker.set_result(None)
+        self._workers.clear()
+        return waiting
+
+    def _pump(self) -> None:
+        """Give every record its turn that may have it now."""
+        now = self._clock()
+        while self._workers and not self.closed:
+            worker = self._workers[0]
+            if worker.done():  # its worker was cancelled
+                self._workers.popleft()
+                continue
+            if not self._may_send(now):
+                break
+            job = self._next_probe(now) if self._breaker.is_open else self._next(now)
+            if job is None:
+                break
+            self._workers.popleft()
+            self._probing = self._breaker.is_open
+            self.in_flight += 1
+            worker.set_result(Turn(job, probe=self._probing))
+        self._tell()
+        self._set_timer(now)
+
+    def _may_send(self, now: float) -> bool:
+        if self._held or now < self._until:
+            return False
+        if self._breaker.is_open:
+            return not self._probing and now >= self._breaker.next_probe
+        return self.in_flight < self._limit.value
+
+    def _next(self, now: float) -> Job | None:
+        if self._again and self._again[0][0] <= now:
+            return heapq.heappop(self._again)[2]
+        if self._again_budgeted and self._again_budgeted[0][0] <= now and self._budget.allows(now):
+            return heapq.heappop(self._again_budgeted)[2]
+        return self._ready.popleft() if self._ready else None
+
+    def _next_probe(self, now: float) -> Job | None:
+        """Of what may go now, a record that is safe to send twice, and rather one that the breaker has not met yet."""
+        for heap in (self._again, self._again_budgeted):
+            while heap and heap[0][0] <= now:
+                self._ready.append(heapq.heappop(heap)[2])
+        if not self._ready:
+            return None
+        at = min(
+            range(len(self._ready)),
+            key=lambda i: (not self._ready[i].record.safe, self._breaker.has_met(self._ready[i].ordinal), i),
+        )
+        job = self._ready[at]
+        del self._ready[at]
+        return job
+
+    def _set_timer(self, now: float) -> None:
+        """Look again when time alone may let something through."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.closed or not self._workers or self._held:
+            return
+        instants = [heap[0][0] for heap in (self._again, self._again_budgeted) if heap]
+        if self._again_budgeted and self._again_budgeted[0][0] <= now:
+            instants.append(int(now) + 1.0)  # the retry budget thinks in seconds
+        instants.append(self._until)
+        if self._breaker.is_open and not self._probing:
+            instants.append(self._breaker.next_probe)
+        if later := [instant for instant in instants if instant > now]:
+            self._timer = asyncio.get_running_loop().call_later(min(later) - now, self._pump)
+
+    def _tell(self) -> None:
+        """Announce pauses that have begun and those that have ended."""
+        now = self._clock()
+        for reason, holds in (
+            ("outage", self._breaker.is_open),
+            ("throttled", now < self._until),
+            ("session", self._held > 0),
+        ):
+            if holds and reason not in self._paused:
+                self._paused[reason] = now
+                detail = self._breaker.detail if reason == "outage" else ""
+                seconds = self._until - now if reason == "throttled" else None
+                self._observer.notice(Paused(reason, detail, seconds))
+            elif not holds and reason in self._paused:
+                self._observer.notice(Resumed(reason, now - self._paused.pop(reason)))

@@ -1,0 +1,32 @@
+"""A record on its way through the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batcher.core.record import Record
+from batcher.core.retry import History
+from batcher.flow.source import Line
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One valid line until it has its result.
+
+    Attributes:
+        ordinal: its number among all records of the run, which line numbers of several inputs are not.
+        line: as it was read.
+        record: what is to be sent.
+        read_at: when it was read.
+        history: what it has been through.
+        accepted_mark: records that had been accepted in the run when its last attempt ended.
+        refused_in: the session in which it was last refused for want of a session, or None.
+    """
+
+    ordinal: int
+    line: Line
+    record: Record
+    read_at: float
+    history: History
+    accepted_mark: int = 0
+    refused_in: int | None = None

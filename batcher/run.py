@@ -1,0 +1,208 @@
+"""A run from its settings to its exit code: starts it, hears signals, and tells how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import uvloop
+
+from batcher.build import Parts, open_outputs, open_source
+from batcher.core.events import Observer
+from batcher.core.result import Result
+from batcher.core.verdict import Outcome
+from batcher.errors import OutputFailed, RunAborted
+from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
+from batcher.flow.sink import LineFile, QueueSink
+from batcher.flow.source import FileSource, IterableSource
+from batcher.flow.transport import SessionTransport
+from batcher.observe.lines import Lines
+from batcher.observe.logs import EventLog, logging_to
+from batcher.observe.observers import Observers
+from batcher.observe.progress import make_progress, shown
+from batcher.observe.summary import Position, Summary
+from batcher.observe.tally import Gauges, Tally
+from batcher.settings import Settings
+
+_PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
+"""Of exit codes, where several hold."""
+
+
+def submit_command(settings: Settings) -> int:
+    """Submit the records of ``settings.inputs`` and return the exit code.
+
+    Raises:
+        SettingsError: the run cannot begin with these settings; nothing was sent or written.
+        RunAborted: an input or output cannot be opened; nothing was sent.
+    """
+    lines = Lines(sys.stderr)
+    with logging_to(lines, level=settings.log_level, style=settings.log_format):
+        return uvloop.run(run_submit(settings, lines))
+
+
+async def run_submit(settings: Settings, lines: Lines) -> int:
+    """The submit command within a running event loop; what people read goes to *lines*."""
+    return await _Command(settings, lines).run()
+
+
+async def submit(
+    records: Iterable[Any] | AsyncIterable[Any], settings: Settings, observer: Observer | None = None
+) -> AsyncIterator[Result]:
+    """Submit *records* and yield one result for each, in finishing order: what the command does, for programs.
+
+    Args:
+        records: objects (``dict``), or lines of JSON (``str``, ``bytes``); the first one is line 1.
+        settings: as for the command; ``inputs``, ``results``, ``rejects``, ``summary`` and the metrics do not count.
+        observer: hears what happens, if given.
+
+    Raises:
+        SettingsError: the run cannot begin with these settings.
+        RunAborted: after the last result, where the run ended before its records did.
+    """
+    sink = QueueSink()
+    parts = Parts(settings, observer or Tally())
+    pipeline = parts.pipeline(IterableSource(records, max_line_bytes=settings.max_line_bytes), sink)
+    running = asyncio.create_task(pipeline.run())
+    running.add_done_callback(lambda _: sink.finish())
+    try:
+        while (result := await sink.take()) is not None:
+            yield result
+        await running
+    finally:
+        if not running.done():
+            pipeline.drain(Ending(INTERRUPTED, "the caller wants no more results"), "interrupted")
+            pipeline.leave()
+            while await sink.take() is not None:
+                pass
+            await running
+        await parts.transport.close()
+    if pipeline.endings:
+        worst = min(pipeline.endings, key=lambda ending: _PRECEDENCE.index(ending.exit_code))
+        error = RunAborted(worst.reason)
+        error.exit_code = worst.exit_code
+        raise error
+
+
+class _Command:
+    """The submit command from its beginning to its exit code."""
+
+    def __init__(self, settings: Settings, lines: Lines) -> None:
+        self._settings = settings
+        self._lines = lines
+        self._tally = Tally()
+        self._files: dict[str, str] = {}
+        self._endpoint = urlsplit(settings.require_endpoint()).netloc
+
+    async def run(self) -> int:
+        settings, tally = self._settings, self._tally
+        source = open_source(settings)
+        progress = make_progress(settings.progress, tally, self._lines, os.environ)
+        others: list[Observer] = [EventLog()] if progress is None else [EventLog(), progress]
+        parts = Parts(settings, Observers(tally, *others))
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(parts.transport.close)
+            await self._serve_metrics(stack)
+            sink, self._files = open_outputs(settings)
+            pipeline = parts.pipeline(source, sink)
+            self._connect(pipeline, parts.transport, source)
+            stack.enter_context(_signals(pipeline))
+            await stack.enter_async_context(shown(progress))
+            await pipeline.run()
+        return self._end(pipeline)
+
+    def _connect(self, pipeline: Pipeline, transport: SessionTransport, source: FileSource) -> None:
+        submitter = pipeline.submitter
+        self._tally.gauges = lambda: Gauges(
+            in_flight=submitter.gate.in_flight,
+            waiting=submitter.waiting,
+            limit=submitter.limit,
+            connections=transport.connections(),
+            opened=transport.opened,
+        )
+        self._tally.input_size = source.total_bytes
+
+    async def _serve_metrics(self, stack: contextlib.AsyncExitStack) -> None:
+        port = self._settings.metrics_port
+        if port is None:
+            return
+        # Only here: the web server takes a fifth of a second to import, and most runs have no use for it.
+        from batcher.observe.exporter import Exporter  # noqa: PLC0415
+        from batcher.observe.lag import sample_lag  # noqa: PLC0415
+        from batcher.observe.metrics import make_registry  # noqa: PLC0415
+
+        exporter = Exporter(
+            self._tally, make_registry(self._tally), self._status, port=port, host=self._settings.metrics_host
+        )
+        await stack.enter_async_context(exporter)
+        lag = asyncio.create_task(sample_lag(self._tally.loop_lag))
+        stack.callback(lag.cancel)
+        self._lines.write(f"veetro-batch: metrics at http://{exporter.host}:{exporter.port}/metrics")
+
+    def _status(self) -> Mapping[str, object]:
+        return Summary.of(self._tally, endpoint=self._endpoint, files=self._files).to_json()
+
+    def _end(self, pipeline: Pipeline) -> int:
+        settings = self._settings
+        code = exit_code(pipeline.endings, self._tally, settings)
+        notes = [] if pipeline.records else ["there was no record in the input"]
+        last = pipeline.last if pipeline.endings else None
+        if settings.summary is not None:
+            self._files["summary"] = settings.summary
+        summary = Summary.of(
+            self._tally,
+            exit_code=code,
+            reason="; ".join(ending.reason for ending in pipeline.endings),
+            endpoint=self._endpoint,
+            files=self._files,
+            read_through=None if last is None else Position(last.number, last.input),
+            notes=notes,
+        )
+        self._tally.end(code)
+        if settings.summary is not None:
+            try:
+                file = LineFile(settings.summary)
+                file.write(orjson.dumps(summary.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                file.close()
+            except OutputFailed as error:
+                self._lines.write(f"veetro-batch: error: {error}")
+                code = OutputFailed.exit_code
+        self._lines.write(summary.to_text())
+        return code
+
+
+def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> int:
+    """What a run's process ends with."""
+    outcomes = tally.outcomes
+    codes = {ending.exit_code for ending in endings}
+    if outcomes[Outcome.IN_DOUBT]:
+        codes.add(4)
+    if outcomes[Outcome.REJECTED] + outcomes[Outcome.INVALID] > settings.allow_rejected.of(tally.records):
+        codes.add(3)
+    return next((code for code in _PRECEDENCE if code in codes), 0)
+
+
+@contextlib.contextmanager
+def _signals(pipeline: Pipeline) -> Iterator[None]:
+    """Within the block the first SIGTERM or SIGINT drains the run, and a second one leaves at once."""
+    loop = asyncio.get_running_loop()
+
+    def hear(number: signal.Signals) -> None:
+        if pipeline.submitter.gate.closed:
+            pipeline.leave()
+        else:
+            pipeline.drain(Ending(INTERRUPTED, f"{number.name} was received"), "interrupted")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
