@@ -245,11 +245,11 @@ class Pipeline:
 
 def invalid(line: Line, error: RecordError, reader: RecordReader) -> Result:
     """The result of a line that cannot become a record because of *error*."""
-    truncated = line.problem is not None
+    truncated = line.size > len(line.raw)
     return Result(
         line=line.number,
         outcome=Outcome.INVALID,
-        key=None if truncated else key_as_json(reader.key_of(line.raw)),
+        key=None if line.problem is not None else key_as_json(reader.key_of(line.raw)),
         attempts=0,
         seconds=0.0,
         hash=line.hash,
