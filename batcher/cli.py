@@ -1,0 +1,181 @@
+# ruff: noqa: PLC0415 - what only a run needs is imported when one begins: help and errors do not wait for it
+"""The command line: arguments and environment in, exit code out; what a run does is not decided here."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batcher.commands import CHECK, DEMO, RENDER, SANDBOX, SUBMIT
+from batcher.config import Gathered, gather, shown
+from batcher.errors import BatcherError, RunAborted, SettingsError
+from batcher.settings import OPTIONS, Settings
+from batcher.usage import Arguments, help_text, options_markdown, parse, version_text
+
+__all__ = ["main", "options_markdown"]
+
+PROBLEM_IN_PROGRAM, USAGE, INTERRUPTED = 1, 2, 6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what *argv* (default: the process's arguments) says and return the exit code."""
+    log_level = os.environ.get(OPTIONS["log-level"].variable)
+    try:
+        call = prepare(parse(sys.argv[1:] if argv is None else argv), os.environ)
+        log_level = call.log_level or log_level
+        return call.act()
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BatcherError as error:
+        _complain(f"error: {error}")
+        return _exit_code(error)
+    except Exception as error:  # noqa: BLE001 - the last resort: users get one line, not a stack
+        if log_level == "debug":
+            traceback.print_exc()
+        hint = "please report it, with what VEETRO_BATCH_LOG_LEVEL=debug shows"
+        _complain(f"internal error: {type(error).__name__}: {error}; {hint}")
+        return PROBLEM_IN_PROGRAM
+
+
+def _exit_code(error: BatcherError) -> int:
+    if isinstance(error, RunAborted):
+        return error.exit_code
+    return USAGE if isinstance(error, SettingsError) else PROBLEM_IN_PROGRAM
+
+
+def _complain(text: str) -> None:
+    """One line for people."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"veetro-batch: {text}\n")
+
+
+def _say(text: str, status: int = 0) -> int:
+    """Print *text*; quietly less of it where the reader has gone, as ``| head`` does."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes again at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the command line asks for, ready to be done.
+
+    Attributes:
+        act: does it and returns the exit code.
+        log_level: of the run; None for commands that have no such option.
+    """
+
+    act: Callable[[], int]
+    log_level: str | None = None
+
+
+def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
+    """Judge *arguments* with *environ*; ``SettingsError`` where they ask for nothing that can be done."""
+    command = arguments.command
+    if "help" in arguments.switches:
+        return Call(lambda: _say(help_text(command)))
+    if "version" in arguments.switches:
+        return Call(lambda: _say(version_text()))
+    if command is SANDBOX:
+        return _sandbox(_own(arguments))
+    secrets = [option.name for option in OPTIONS.values() if option.secret and command is SUBMIT]
+    gathered = gather([*command.options, *secrets], arguments.flags, environ)
+    for warning in gathered.warnings:
+        _complain(f"warning: {warning}")
+    if command is DEMO:
+        return _demo(_own(arguments), gathered.values["progress"])
+    if "show-config" in arguments.switches:
+        return Call(lambda: _show_config(arguments, gathered))
+    settings = _ready(arguments, gathered)
+    level = settings.log_level
+    if command is CHECK:
+        return Call(lambda: _check(settings), level)
+    if command is RENDER:
+        return Call(lambda: _render(settings, pretty="pretty" in arguments.switches), level)
+    return Call(lambda: _submit(settings), level)
+
+
+def _own(arguments: Arguments) -> dict[str, Any]:
+    """The values of the options that only this command has, by name."""
+    own = {option.name: option for option in arguments.command.own}
+    given = {
+        name: own[name].kind.read(texts[-1], own[name].flag) for name, texts in arguments.flags.items() if name in own
+    }
+    return {name: given.get(name, option.default) for name, option in own.items()}
+
+
+def _ready(arguments: Arguments, gathered: Gathered) -> Settings:
+    """Settings that a run can begin with."""
+    inputs = arguments.inputs
+    if not inputs:
+        if sys.stdin is None or sys.stdin.isatty():
+            if sys.stderr is not None:
+                sys.stderr.write(help_text(arguments.command) + "\n")
+            raise SettingsError("INPUT", "there are no records", "name a file, or pipe records in")
+        inputs = ("-",)
+    settings = gathered.settings(inputs)
+    if arguments.command is SUBMIT:
+        settings.require_endpoint()
+    return settings
+
+
+def _show_config(arguments: Arguments, gathered: Gathered) -> int:
+    """The settings come first, also where they contradict each other: they tell where to look."""
+    _say("".join(f"{line}\n" for line in shown(gathered)))
+    settings = gathered.settings(arguments.inputs)
+    if arguments.command is SUBMIT:
+        settings.require_endpoint()
+    return 0
+
+
+def _submit(settings: Settings) -> int:
+    from batcher.run import submit_command
+
+    return submit_command(settings)
+
+
+def _check(settings: Settings) -> int:
+    from batcher.dry import check_command
+
+    return check_command(settings)
+
+
+def _render(settings: Settings, *, pretty: bool) -> int:
+    from batcher.dry import render_command
+
+    return render_command(settings, pretty=pretty)
+
+
+def _sandbox(values: Mapping[str, Any]) -> Call:
+    from batcher.sandbox import SandboxSettings, parse_faults
+
+    try:
+        faults = parse_faults(values["faults"] or "")
+    except ValueError as error:
+        raise SettingsError("--faults", str(error)) from error
+    settings = SandboxSettings(**{**values, "faults": faults})
+
+    def act() -> int:
+        from batcher.demo import sandbox_command
+
+        return sandbox_command(settings)
+
+    return Call(act)
+
+
+def _demo(values: Mapping[str, Any], progress: str) -> Call:
+    def act() -> int:
+        from batcher.demo import demo_command
+
+        return demo_command(values["records"], values["latency"], values["directory"], progress)
+
+    return Call(act)

@@ -1,0 +1,149 @@
+"""The commands: their words, examples and options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batcher.options import Option
+from batcher.options.kinds import Kind, duration, optional, whole
+from batcher.options.texts import PATH, TEXT
+from batcher.settings import CONFIGURATION, OPTIONS
+
+PROGRAM = "veetro-batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """An argument without a value: there or not."""
+
+    name: str
+    group: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing that the program does.
+
+    Attributes:
+        word: the first argument; submit has none.
+        takes: what may follow, as usage shows it.
+        summary: what it does, as a sentence.
+        examples: command lines and what each is for.
+        options: those it shares with others, by name.
+        own: those that only it has; they are read from the command line alone.
+        switches: likewise.
+        inputs: it reads records.
+    """
+
+    word: str
+    takes: str
+    summary: str
+    examples: tuple[tuple[str, str], ...]
+    options: tuple[str, ...] = ()
+    own: tuple[Option, ...] = ()
+    switches: tuple[Switch, ...] = ()
+    inputs: bool = True
+
+    @property
+    def name(self) -> str:
+        """The words that begin its command line."""
+        return f"{PROGRAM} {self.word}".strip()
+
+    def entries(self) -> Iterator[Option | Switch]:
+        """All that may be given, group by group."""
+        yield from self.own
+        yield from (option for name, option in OPTIONS.items() if name in self.options)
+        yield from (*self.switches, *_ALWAYS)
+
+
+def _login(text: str) -> tuple[str, str]:
+    email, colon, password = text.partition(":")
+    if not (email and colon and password):
+        raise ValueError
+    return email, password
+
+
+_LOGIN = Kind("EMAIL:PASSWORD", _login, ":".join, hidden=True)
+_SANDBOX = "sandbox"
+_LATENCY = ("latency", "TIME", duration(zero=True))
+SHOW_CONFIG = Switch("show-config", CONFIGURATION, "print each setting and where it came from, secrets masked, and end")
+_ALWAYS = (
+    Switch("help", CONFIGURATION, "show this help and end"),
+    Switch("version", CONFIGURATION, "show the version and end"),
+)
+_RECORDS = ("soap", "order-by", "max-line-bytes", "default", "skip", "limit")
+
+SUBMIT = Command(
+    "",
+    "[INPUT ...] [options]",
+    "Send NDJSON records, one SOAP request each, and give one result line for every record.",
+    (
+        ("veetro-batch demo", "see it work, without a service"),
+        (
+            "cat records.ndjson | veetro-batch --endpoint https://acme.worketc.com/xml > results.ndjson",
+            "submit a stream",
+        ),
+        ("veetro-batch records.ndjson.gz --config veetro.toml --rejects rejects.ndjson", "a file, with settings"),
+        ("veetro-batch check records.ndjson", "find bad records first; sends nothing"),
+    ),
+    tuple(name for name, option in OPTIONS.items() if not option.secret),
+    switches=(SHOW_CONFIG,),
+)
+CHECK = Command(
+    "check",
+    "[INPUT ...] [options]",
+    "Read, validate and render every record and send nothing; exit 3 if one is invalid.",
+    (
+        ("veetro-batch check records.ndjson", "one result line a record"),
+        ("veetro-batch check --results none --rejects bad.ndjson records.ndjson", "only the bad ones, with the reason"),
+    ),
+    (*_RECORDS, "results", "rejects", "progress", "log-format", "log-level", "config"),
+    switches=(SHOW_CONFIG,),
+)
+RENDER = Command(
+    "render",
+    "[INPUT ...] [options]",
+    "Print the envelope of each record, one a line.",
+    (("head -n 1 records.ndjson | veetro-batch render --pretty", "see what would be sent"),),
+    (*_RECORDS, "log-level", "config"),
+    switches=(Switch("pretty", "output", "indent the envelopes, over several lines each"), SHOW_CONFIG),
+)
+SANDBOX = Command(
+    "sandbox",
+    "[options]",
+    "Serve a stand-in of the service until stopped; what it applied is told at /_stats.",
+    (
+        ("veetro-batch sandbox --port 8080 --latency 50ms", "a service to try things on"),
+        ("veetro-batch sandbox --faults server=1%,reset=0.5% --capacity 32", "a bad day"),
+    ),
+    own=(
+        Option("port", "N", whole(0, 65535), 8080, _SANDBOX, "port to listen on; 0: any that is free"),
+        Option("host", "H", TEXT, "127.0.0.1", _SANDBOX, "address to listen on"),
+        Option(*_LATENCY, 0.0, _SANDBOX, "what each call takes"),
+        Option(
+            "capacity", "N", optional(whole(1, 10**6)), None, _SANDBOX, "calls that it works on at once", "unbounded"
+        ),
+        Option("faults", "KIND=P%[,KIND=P%]", optional(TEXT), None, _SANDBOX, "share of calls that go wrong, by kind"),
+        Option("seed", "N", whole(0, 2**63 - 1), 0, _SANDBOX, "same seed, same faults"),
+        Option(
+            "login", "EMAIL:PASSWORD", optional(_LOGIN), None, _SANDBOX, "made-up login that calls need", "none needed"
+        ),
+    ),
+    inputs=False,
+)
+DEMO = Command(
+    "demo",
+    "[options]",
+    "Run everything against the built-in sandbox, with live view and summary; needs nothing, ends by itself.",
+    (("veetro-batch demo", "20,000 records"), ("veetro-batch demo --records 1000 --latency 100ms", "fewer and slower")),
+    ("progress",),
+    own=(
+        Option("records", "N", whole(1, 10_000_000), 20_000, "demo", "records to make up and submit"),
+        Option(*_LATENCY, 0.02, "demo", "what each call of the sandbox takes", "20ms"),
+        Option("directory", "DIR", optional(PATH), None, "demo", "where its files go", "a new one here"),
+    ),
+    inputs=False,
+)
+COMMANDS = {command.word: command for command in (DEMO, SANDBOX, CHECK, RENDER)}
