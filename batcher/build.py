@@ -23,6 +23,7 @@ from batcher.flow.source import FileSource, Source
 from batcher.flow.submit import Service
 from batcher.flow.transport import Route, SessionTransport
 from batcher.operations import load
+from batcher.options.texts import PASSWORD, SESSION_KEY
 from batcher.settings import Settings
 from batcher.values import Secret
 
@@ -156,10 +157,9 @@ def _read_secrets(settings: Settings) -> tuple[Credentials | None, Secret | None
 def _read_secret(path: str, option: str) -> Secret:
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path is a text here, as everywhere in settings
-            secret = Secret(file.read())
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SettingsError(option, f"{path} cannot be read: {reason}") from error
-    if not secret.reveal():
-        raise SettingsError(option, f"{path} is empty")
-    return secret
+    kind = SESSION_KEY if option == "--session-file" else PASSWORD
+    return kind.read(text, option)

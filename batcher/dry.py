@@ -54,6 +54,7 @@ async def _check(settings: Settings, lines: Lines) -> int:
     sink, files = open_outputs(settings)
     tally = Tally()
     tally.input_size = source.total_bytes
+    tally.input_read = lambda: source.bytes_read
     async with shown(make_progress(settings.progress, tally, lines, os.environ, "veetro-batch check")):
         writing = asyncio.create_task(sink.run(lambda _count, _size: None))
         bad = 0

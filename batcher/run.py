@@ -127,6 +127,7 @@ class _Command:
             opened=transport.opened,
         )
         self._tally.input_size = source.total_bytes
+        self._tally.input_read = lambda: source.bytes_read
 
     async def _serve_metrics(self, stack: contextlib.AsyncExitStack) -> None:
         port = self._settings.metrics_port

@@ -18,7 +18,7 @@ from batcher.core.fingerprint import one_line
 from batcher.core.reply import Judge, judge_failure
 from batcher.core.soap import Soap
 from batcher.core.template import Operation, Template
-from batcher.core.verdict import Judgement, Verdict
+from batcher.core.verdict import Judgement, Problem, Verdict
 from batcher.errors import RecordError, ServiceUnusable, SettingsError, TransportError
 from batcher.flow.transport import Transport
 from batcher.values import Secret
@@ -124,9 +124,14 @@ class Session:
         return None
 
     def _renew_key(self) -> Judgement | None:
-        key = self._reread() if self._reread is not None else None
+        try:
+            key = self._reread() if self._reread is not None else None
+        except SettingsError as error:
+            return Judgement(Verdict.NO_SESSION, problem=Problem("http_error", one_line(str(error))))
         if key is None or key == self._key:
-            return Judgement(Verdict.NO_SESSION)
+            return Judgement(
+                Verdict.NO_SESSION, problem=Problem("http_error", "the session is lost, and its key is the same")
+            )
         self._use(key)
         return None
 

@@ -43,8 +43,8 @@ def share_done(tally: Tally) -> float | None:
     """
     if not tally.input_size or not tally.input_records:
         return None
-    read = (tally.input_bytes + tally.input_records) / tally.input_size
-    return min(1.0, read * tally.records / tally.input_records)
+    read = tally.input_bytes + tally.input_records if tally.input_read is None else tally.input_read()
+    return min(1.0, read / tally.input_size * tally.records / tally.input_records)
 
 
 def seconds_left(tally: Tally) -> float | None:

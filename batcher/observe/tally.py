@@ -35,7 +35,7 @@ FAULT_CODES = ("Client", "Server", "VersionMismatch", "MustUnderstand", "other")
 FAULT_ACTIONS = ("retried", "final", "session", "other")
 """What came of a fault: the record was sent again; it was the record's end; a new login was asked for; or it told
 of the run rather than of the record (throttled, set up wrongly)."""
-CONNECTION_STATES = ("busy", "idle")
+CONNECTION_STATES = ("active", "idle")
 
 _CODES = {int(code): code for code in HTTP_CODES if code.isdigit()}
 # SOAP 1.2 renamed the codes of 1.1; both are told by the older names.
@@ -73,7 +73,9 @@ class Tally:
 
     Attributes:
         gauges: asks for the present state; set by whoever builds the run.
-        input_size: bytes of all inputs, decompressed, where that is known beforehand; set from outside.
+        input_size: bytes of all inputs as they lie on disk, where that is known beforehand; set from outside.
+        input_read: asks how many of those bytes were read; set from outside where the inputs may be compressed, as
+            the lines' own bytes are then no measure.
         attempt_seconds: durations of attempts per verdict; their totals are the attempts.
         record_seconds: time from read to result per outcome; their totals are the records.
         faults: per code and action (``FAULT_CODES``, ``FAULT_ACTIONS``).
@@ -96,6 +98,7 @@ class Tally:
         self.input_records = 0
         self.input_bytes = 0
         self.input_size: int | None = None
+        self.input_read: Callable[[], int] | None = None
         self.attempt_seconds = {verdict: Latency() for verdict in Verdict}
         self.record_seconds = {outcome: Latency() for outcome in Outcome}
         self.http_responses = dict.fromkeys(HTTP_CODES, 0)

@@ -5,10 +5,10 @@ Where the vendor documents nothing it does what ASP.NET does: its published sour
 """
 
 from batcher.sandbox.faults import KINDS as FAULT_KINDS
-from batcher.sandbox.faults import parse_duration, parse_faults
+from batcher.sandbox.faults import parse_faults
 from batcher.sandbox.records import sample_records
 from batcher.sandbox.server import Sandbox
 from batcher.sandbox.settings import SandboxSettings
 from batcher.sandbox.state import Stats
 
-__all__ = ["FAULT_KINDS", "Sandbox", "SandboxSettings", "Stats", "parse_duration", "parse_faults", "sample_records"]
+__all__ = ["FAULT_KINDS", "Sandbox", "SandboxSettings", "Stats", "parse_faults", "sample_records"]

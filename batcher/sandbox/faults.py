@@ -42,7 +42,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-__all__ = ["KINDS", "Draw", "checked_faults", "parse_duration", "parse_faults"]
+__all__ = ["KINDS", "Draw", "checked_faults", "parse_faults"]
 
 _NOT_APPLIED: Final = (
     "server deadlock client busy throttle gateway error_page maintenance login_page unauthorized not_found reset hang "
@@ -57,8 +57,6 @@ KINDS: Final[dict[str, bool]] = {
     **dict.fromkeys(_APPLIED.split(), True),
 }
 """Every kind, and whether the record is applied."""
-
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
 
 
 class Draw:
@@ -108,16 +106,3 @@ def parse_faults(text: str) -> dict[str, float]:
                 f"fault {kind}: {share!r} is no share; write for example {kind}=1% or {kind}=0.01"
             ) from None
     return checked_faults(faults)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds from text like `50ms`, `1.5s`, `2m` or a bare number of seconds; `ValueError` with a hint."""
-    number = text.strip().rstrip("ms")
-    unit = text.strip()[len(number) :]
-    try:
-        seconds = float(number) * _UNITS[unit]
-    except (KeyError, ValueError):
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(f"{text!r} is no duration; write for example 50ms, 1.5s or 2m")
-    return seconds

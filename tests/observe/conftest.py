@@ -68,5 +68,5 @@ def told(tally: Tally, now: list[float]) -> Tally:
     now[0] += 8.0
     tally.notice(end(6, Outcome.UNSENT, 9.0, Problem("interrupted", "the run ended first")))
     now[0] += 2.0
-    tally.gauges = lambda: Gauges(1, 2, 16, {"busy": 1, "idle": 3}, 5)
+    tally.gauges = lambda: Gauges(1, 2, 16, {"active": 1, "idle": 3}, 5)
     return tally

@@ -97,7 +97,7 @@ async def test_a_scrape_tells_the_counts(client: aiohttp.ClientSession) -> None:
         "breaker_open": 0,
     }.items():
         assert alone(samples, name) == value, name
-    assert by_label(samples, "connections", "state") == {"busy": 1, "idle": 3}
+    assert by_label(samples, "connections", "state") == {"active": 1, "idle": 3}
 
 
 async def test_histograms_are_whole(client: aiohttp.ClientSession) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from batcher.sandbox import FAULT_KINDS, Sandbox, SandboxSettings, parse_duration, parse_faults
+from batcher.sandbox import FAULT_KINDS, Sandbox, SandboxSettings, parse_faults
 from batcher.sandbox.faults import Draw
 
 Envelope = Callable[..., str]
@@ -228,16 +228,3 @@ def test_wrong_faults_are_told(text: str, hint: str) -> None:
     """The message says what is wrong and what would be right."""
     with pytest.raises(ValueError, match=f"^{re.escape(hint)}$"):
         parse_faults(text)
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("50ms", 0.05), ("1.5s", 1.5), ("2m", 120.0), ("0", 0.0), (" 3 s", 3.0)])
-def test_durations_are_read_from_text(text: str, seconds: float) -> None:
-    """Milliseconds, seconds, minutes; seconds where nothing is said."""
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "ms", "1h", "-1s", "inf", "nan", "1ss", "1 2s"])
-def test_wrong_durations_are_told(text: str) -> None:
-    """The message shows what was given and how to write one."""
-    with pytest.raises(ValueError, match=r"is no duration; write for example 50ms, 1\.5s or 2m$"):
-        parse_duration(text)
