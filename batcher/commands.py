@@ -96,8 +96,8 @@ CHECK = Command(
     "[INPUT ...] [options]",
     "Read, validate and render every record and send nothing; exit 3 if one is invalid.",
     (
-        ("veetro-batch check records.ndjson", "one result line a record"),
-        ("veetro-batch check --results none --rejects bad.ndjson records.ndjson", "only the bad ones, with the reason"),
+        ("veetro-batch check records.ndjson", "a result line for each bad record"),
+        ("veetro-batch check --results none --rejects bad.ndjson records.ndjson", "with the records themselves, to correct"),
     ),
     (*_RECORDS, "results", "rejects", "progress", "log-format", "log-level", "config"),
     switches=(SHOW_CONFIG,),
