@@ -97,7 +97,7 @@ CHECK = Command(
     "Read, validate and render every record and send nothing; exit 3 if one is invalid.",
     (
         ("veetro-batch check records.ndjson", "a result line for each bad record"),
-        ("veetro-batch check --results none --rejects bad.ndjson records.ndjson", "with the records themselves, to correct"),
+        ("veetro-batch check --results none --rejects bad.ndjson records.ndjson", "the records themselves, to correct"),
     ),
     (*_RECORDS, "results", "rejects", "progress", "log-format", "log-level", "config"),
     switches=(SHOW_CONFIG,),

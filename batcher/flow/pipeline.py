@@ -23,6 +23,7 @@ from batcher.flow.source import Line, Source
 from batcher.flow.submit import Service, Submitter
 
 HELD_RECORDS = 1024
+"""Records held at most; more where that many could not keep all workers busy."""
 HELD_BYTES = 32 * 1024 * 1024
 _AT_A_TIME = 16
 """Lines between two looks of the event loop at its sockets."""
@@ -87,6 +88,7 @@ class Pipeline:
         self._reader = reader
         self._breaker = service.breaker
         self._workers = workers
+        self._most_held = max(HELD_RECORDS, 4 * workers)
         self._sink = sink
         self._stop = stop
         self._times = times
@@ -112,7 +114,20 @@ class Pipeline:
         return self.submitter.waiting
 
     async def run(self) -> None:
-        """Bring every line to its result; why it ended early, if it did, is in ``endings`` then."""
+        """Bring every line to its result; why it ended early, if it did, is in ``endings`` then.
+
+        Whatever it raises is a bug.
+        """
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        finally:
+            if self._leaving is not None:
+                self._leaving.cancel()
+            await self._source.close()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._write())
             watching = group.create_task(self._watch())
@@ -123,9 +138,6 @@ class Pipeline:
             self._sink.finish()
             watching.cancel()
             await writing
-        if self._leaving is not None:
-            self._leaving.cancel()
-        await self._source.close()
 
     def drain(self, ending: Ending, kind: str) -> None:
         """Read nothing more, send nothing more, and let what is in flight end, for a while.
@@ -164,7 +176,7 @@ class Pipeline:
         self._settle()
 
     async def _wait_for_room(self) -> None:
-        while self._held_records >= HELD_RECORDS or self._held_bytes >= HELD_BYTES:
+        while self._held_records >= self._most_held or self._held_bytes >= HELD_BYTES:
             if self.submitter.gate.closed:
                 return
             self._room.clear()

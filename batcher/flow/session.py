@@ -114,8 +114,8 @@ class Session:
             return judgement
         result: dict[str, Any] = orjson.loads(judgement.result)
         code, key = result.get("Code"), result.get("SessionKey")
-        if code != "Success" or not isinstance(key, str) or not key:
-            said = one_line(str(code), 80) if code != "Success" else "Success without a key"
+        if code != "Success" or not isinstance(key, str) or not (key.isascii() and key.isprintable() and key.strip()):
+            said = one_line(str(code), 80) if code != "Success" else "Success without a key that a header takes"
             self._observer.notice(LoggedIn("refused", said))
             raise ServiceUnusable(f"the login was refused ({said}); check --email and the password")
         self._use(Secret(key))
