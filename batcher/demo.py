@@ -19,7 +19,7 @@ from batcher.sandbox.records import sample_records
 from batcher.settings import Settings
 
 _FINISHED = frozenset({0, 3, 4})
-_FAULTS = {"server": 0.005, "deadlock": 0.005, "client": 0.002, "throttle": 0.002, "reset_applied": 0.001}
+_FAULTS = {"server": 0.005, "deadlock": 0.0005, "client": 0.001, "throttle": 0.0001, "reset_applied": 0.001}
 
 
 def sandbox_command(settings: SandboxSettings) -> int:

@@ -52,7 +52,7 @@ class Gate:
         self._again_budgeted: list[tuple[float, int, Job]] = []
         self._tie = count()
         self._probing = False
-        self._held = 0
+        self._held = False
         self._until = 0.0
         self._paused: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -105,13 +105,16 @@ class Gate:
         self._until = max(self._until, instant)
         self._pump()
 
-    def hold(self) -> None:
-        """Send nothing until ``release`` was called as often: a login is under way."""
-        self._held += 1
+    def hold(self, *, quietly: bool) -> None:
+        """Send nothing until ``release`` was called: a login is under way; *quietly* is the one that begins the run."""
+        self._held = True
+        if not quietly:
+            self._paused["session"] = self._clock()
+            self._observer.notice(Paused("session", "logging in again", None))
 
     def release(self) -> None:
-        """Undo one ``hold``."""
-        self._held -= 1
+        """Undo ``hold``."""
+        self._held = False
         self._pump()
 
     def close(self, kind: str, message: str) -> list[Job]:
@@ -200,7 +203,7 @@ class Gate:
         for reason, holds in (
             ("outage", self._breaker.is_open),
             ("throttled", now < self._until),
-            ("session", self._held > 0),
+            ("session", self._held and "session" in self._paused),
         ):
             if holds and reason not in self._paused:
                 self._paused[reason] = now

@@ -231,7 +231,7 @@ class Submitter:
         async with self._renewal:
             if self._sessions.current != session:
                 return None
-            self.gate.hold()
+            self.gate.hold(quietly=self._service.session.needs_login)
             try:
                 failed = await self._service.session.renew()
             finally:
