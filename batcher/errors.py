@@ -14,7 +14,9 @@
     └── RunAborted             the run cannot go on; carries the exit code
         ├── InputFailed        an input cannot be opened or read to its end                           (exit 9)
         ├── OutputFailed       results, rejects or summary cannot be written                          (exit 9)
-        └── ServiceUnusable    credentials are refused, or the service was down for too long          (exit 7)
+        ├── ServiceUnusable    credentials are refused, or the service was down for too long          (exit 7)
+        ├── LedgerInUse        another run writes this ledger                                         (exit 8)
+        └── LedgerRefused      the ledger is damaged, or belongs to another input or service          (exit 9)
 
 Facts are attributes; the text is made of them in ``__str__``; a cause is chained with ``from``.
 """
@@ -145,3 +147,15 @@ class ServiceUnusable(RunAborted):
     """Credentials are refused, or the service was unusable for too long."""
 
     exit_code = 7
+
+
+class LedgerInUse(RunAborted):
+    """Another run writes this ledger."""
+
+    exit_code = 8
+
+
+class LedgerRefused(RunAborted):
+    """The ledger is damaged or of another format, or belongs to another input, service or way of sending."""
+
+    exit_code = 9

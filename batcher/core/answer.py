@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import orjson
 from lxml import etree
 
 from batcher.core.document import Document
-from batcher.core.leaf import leaf_type
+from batcher.core.leaf import LeafType, leaf_type
 from batcher.core.soap import DECLARATION, XSD, XSI, Soap
 from batcher.core.template import Operation
 
@@ -43,13 +43,16 @@ class Matcher:
     Args:
         operation: whose.
         soap: the version that the requests use, and so the answers.
-        key: the fields whose values the answer's ``key`` gives.
+        key: the fields whose values the answer's ``key`` gives; None for those that the answer never has.
     """
 
     def __init__(self, operation: Operation, soap: Soap, key: Sequence[str] = ()) -> None:
-        self._response = operation.response
-        self._key = tuple(key)
-        self._shape = _Shape(operation.response, soap, self._key)
+        response = _Sample.of(operation.response)
+        self._response = response.tag
+        self._result = response.children[0] if response.children else None
+        paths = dict(_paths(self._result)) if self._result is not None else {}
+        self._key = tuple(paths.get(name) for name in key)
+        self._shape = _Shape(response, soap, key)
 
     def match(self, text: str) -> Answer | None:
         """The answer in a body of the exact shape that the server prints, else None."""
@@ -58,40 +61,63 @@ class Matcher:
     def find(self, document: Document) -> Answer | None:
         """The answer in an envelope of any shape; None where the response, or the result in it, is not there."""
         body = document.body
-        response = None if body is None else body.find(str(self._response.tag))
+        response = None if body is None else body.find(self._response)
         if response is None:
             return None
-        if len(self._response) == 0:
+        if self._result is None:
             return Answer(b"{}", tuple(None for _ in self._key))
-        sample = self._response[0]
-        result = response.find(str(sample.tag))
+        result = response.find(self._result.tag)
         if result is None or _is_nil(result):
             return None
-        space = etree.QName(sample).namespace or ""
-        keyed = (next(result.iter(f"{{{space}}}{name}"), None) for name in self._key)
+        keyed = (None if path is None else result.find(path) for path in self._key)
         return Answer(
-            orjson.dumps(_to_json(document, result, sample)),
+            orjson.dumps(_to_json(document, result, self._result)),
             tuple(None if found is None or _is_nil(found) else document.text(found) for found in keyed),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """An element of the answer's sample: its children, or its type where it is a leaf. *tag* has the namespace."""
+
+    tag: str
+    name: str
+    children: tuple[_Sample, ...]
+    type: LeafType | None
+
+    @classmethod
+    def of(cls, element: etree._Element) -> _Sample:
+        children = tuple(cls.of(child) for child in element)
+        text = (element.text or "").strip()
+        # A response without a result is empty: neither a leaf nor a parent.
+        return cls(str(element.tag), etree.QName(element).localname, children, leaf_type(text) if text else None)
+
+
+def _paths(result: _Sample) -> Iterator[tuple[str, str]]:
+    """Each leaf's name in *result*, and the path to it from there."""
+    for child in result.children:
+        if child.type is not None:
+            yield child.name, child.tag
+        yield from ((name, f"{child.tag}/{path}") for name, path in _paths(child))
 
 
 def _is_nil(element: etree._Element) -> bool:
     return element.get(_NIL) in {"true", "1"}
 
 
-def _to_json(document: Document, element: etree._Element, sample: etree._Element) -> Any:
+def _to_json(document: Document, element: etree._Element, sample: _Sample) -> Any:
     """*element* as the JSON that its *sample* asks for; elements that the sample does not know follow, as text."""
     if _is_nil(element):
         return None
-    if len(sample) == 0:
-        return leaf_type(sample.text or "").to_json(document.text(element))
+    if sample.type is not None:
+        return sample.type.to_json(document.text(element))
     found: dict[str, etree._Element] = {}
     for child in element.iterchildren("*"):
         found.setdefault(str(child.tag), child)
     members: dict[str, Any] = {}
-    for wanted in sample:
-        given = found.pop(str(wanted.tag), None)
-        members[etree.QName(wanted).localname] = None if given is None else _to_json(document, given, wanted)
+    for wanted in sample.children:
+        given = found.pop(wanted.tag, None)
+        members[wanted.name] = None if given is None else _to_json(document, given, wanted)
     for tag, extra in found.items():
         members.setdefault(etree.QName(tag).localname, document.text(extra))
     return members
@@ -103,20 +129,21 @@ class _Shape:
     A string has two groups, its text and its being empty (``<X />``): without either it is null.
     """
 
-    def __init__(self, response: etree._Element, soap: Soap, key: tuple[str, ...]) -> None:
+    def __init__(self, response: _Sample, soap: Soap, key: Sequence[str]) -> None:
         self._pieces = [""]
         self._names: list[str] = []
         self._kinds: list[str] = []
-        name, space = etree.QName(response).localname, etree.QName(response).namespace
-        opening = f'<{name} xmlns="{space}"'
-        if len(response):
-            expression = f"{re.escape(opening)}>{self._element(response[0])}</{name}>"
+        tag = etree.QName(response.tag)
+        name = re.escape(response.name)
+        opening = re.escape(f'<{response.name} xmlns="{tag.namespace}"')
+        if response.children:
+            expression = f"{opening}>{self._element(response.children[0], outermost=True)}</{name}>"
         else:
-            expression = f"{re.escape(opening)}(?: ?/>|></{name}>)"
+            expression = f"{opening}(?: ?/>|></{name}>)"
             self._pieces = ["{}"]
         self._match = re.compile(f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>\\s*").fullmatch
         self._format = "%s".join(piece.replace("%", "%%") for piece in self._pieces)
-        self._key_at = tuple(self._names.index(name) for name in key)
+        self._key_at = tuple(self._names.index(name) if name in self._names else None for name in key)
 
     def match(self, text: str) -> Answer | None:
         found = self._match(text)
@@ -131,26 +158,29 @@ class _Shape:
                 given = ""
             texts.append(given)
             values.append("null" if given is None else given if kind == "bare" else f'"{given}"')
-        return Answer((self._format % tuple(values)).encode(), tuple(texts[index] for index in self._key_at))
+        key = tuple(None if index is None else texts[index] for index in self._key_at)
+        return Answer((self._format % tuple(values)).encode(), key)
 
-    def _element(self, sample: etree._Element) -> str:
-        """The expression for *sample*'s element; notes the JSON around its values on the way."""
-        name = re.escape(etree.QName(sample).localname)
-        if len(sample):
+    def _element(self, sample: _Sample, *, outermost: bool = False) -> str:
+        """The expression for *sample*'s element; notes the JSON around its values on the way.
+
+        The *outermost* is the result itself: without it there is no answer, so not even a string may be left out.
+        """
+        name, leaf = re.escape(sample.name), sample.type
+        if leaf is None:
             self._pieces[-1] += "{"
             inner = ""
-            for number, child in enumerate(sample):
+            for number, child in enumerate(sample.children):
                 comma = "," if number else ""
-                self._pieces[-1] += f'{comma}"{etree.QName(child).localname}":'
+                self._pieces[-1] += f'{comma}"{child.name}":'
                 inner += self._element(child)
             self._pieces[-1] += "}"
             return f"<{name}>{inner}</{name}>"
-        leaf = leaf_type(sample.text or "")
         self._pieces.append("")
-        self._names.append(etree.QName(sample).localname)
+        self._names.append(sample.name)
         self._kinds.append("optional" if leaf.optional else "quoted" if leaf.quoted else "bare")
         if leaf.optional:
-            return f"(?:<{name}>({leaf.answer})</{name}>|(<{name} ?/>))?"
+            return f"(?:<{name}>({leaf.answer})</{name}>|(<{name} ?/>)){'' if outermost else '?'}"
         return f"<{name}>({leaf.answer})</{name}>"
 
 

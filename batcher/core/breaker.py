@@ -1,7 +1,8 @@
 """Outage: when nothing can come of sending, the run pauses as a whole and probes, one request at a time.
 
 It opens on what concerns every record: no connection, a wrong set-up, throttling although only one request is in
-flight, and many UNCERTAIN attempts in a row with no readable answer between (a dead backend behind a live balancer).
+flight, many UNCERTAIN attempts in a row with no readable answer between (a dead backend behind a live balancer), and
+still more THROTTLED ones in a row, for where the operator has fixed how many are in flight.
 Any readable answer of the operation closes it.
 """
 
@@ -12,6 +13,8 @@ from batcher.core.verdict import Judgement, Verdict
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _STREAK = 10
+_THROTTLED_TIMES = 10
+"""A limit that is free to fall has come down to 1 long before so many times the streak were turned away."""
 _OPENING = frozenset({Verdict.NOT_SENT, Verdict.MISDIRECTED})
 _ALIVE = frozenset({Verdict.ACCEPTED, Verdict.REFUSED, Verdict.FAULTED})
 
@@ -31,6 +34,7 @@ class Breaker:
         self.next_probe = 0.0
         self._wait = _FIRST_WAIT
         self._streak = 0
+        self._throttled = 0
         self._records: set[int] = set()
 
     @property
@@ -51,12 +55,15 @@ class Breaker:
         """
         verdict = judgement.verdict
         self._streak = self._streak + 1 if verdict is Verdict.UNCERTAIN else 0
+        self._throttled = self._throttled + 1 if verdict is Verdict.THROTTLED else 0
+        many = max(_STREAK, limit)
         if verdict in _ALIVE:
             self._close()
         elif (
             verdict in _OPENING
             or (verdict is Verdict.THROTTLED and limit == 1)
-            or self._streak >= max(_STREAK, limit)
+            or self._streak >= many
+            or self._throttled >= many * _THROTTLED_TIMES
             or probe
         ):
             self.trip(judgement, record=record, probe=probe, now=now, jitter=jitter)

@@ -13,7 +13,9 @@ _FORBIDDEN = frozenset({*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20)})
 _PRIVATE = 0x10FF00
 _PRIVATE_START = chr(_PRIVATE).encode()[:3]
 _RESTORED = {_PRIVATE + code: chr(code) for code in _FORBIDDEN}
-_find_forbidden = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
+_find_forbidden = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]|&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));"
+)
 _REPLACEMENT = "\ufffd".encode()
 
 
@@ -39,8 +41,9 @@ class Document:
         root = _parse(body)
         if root is not None:
             return cls(root, carried=False)
-        root = _parse(_carry_forbidden(body))
-        return None if root is None else cls(root, carried=True)
+        in_use = _PRIVATE_START in body
+        root = _parse(_carry_forbidden(body, in_use=in_use))
+        return None if root is None else cls(root, carried=not in_use)
 
     @property
     def body(self) -> etree._Element | None:
@@ -52,7 +55,7 @@ class Document:
 
     def text(self, element: etree._Element) -> str:
         """All text in *element*."""
-        text = "".join(str(part) for part in element.itertext())
+        text = "".join(str(part) for part in element.itertext()) if len(element) else str(element.text or "")
         return text.translate(_RESTORED) if self._carried else text
 
 
@@ -67,15 +70,15 @@ def _parse(body: bytes) -> etree._Element | None:
     return root if root.getroottree().docinfo.internalDTD is None else None
 
 
-def _carry_forbidden(body: bytes) -> bytes:
-    """*body* with its forbidden characters, raw or as references, as private ones; U+FFFD where those are in use."""
-    in_use = _PRIVATE_START in body
+def _carry_forbidden(body: bytes, *, in_use: bool) -> bytes:
+    """*body* with its forbidden characters, raw or as references, as private ones; U+FFFD where those are *in_use*."""
 
     def carry(found: re.Match[bytes]) -> bytes:
-        if found[1] is None and found[2] is None:
-            code = found[0][0]
+        hexadecimal, decimal = found.groups()
+        if hexadecimal is None and decimal is None:
+            code = ord(found[0].decode())
         else:
-            code = int(found[1], 16) if found[1] else int(found[2])
+            code = int(decimal) if hexadecimal is None else int(hexadecimal, 16)
         if code in _FORBIDDEN:
             return _REPLACEMENT if in_use else chr(_PRIVATE + code).encode()
         allowed = code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF and code not in {0xFFFE, 0xFFFF}  # noqa: PLR2004

@@ -91,11 +91,34 @@ class Draining(NamedTuple):
     reason: str
 
 
+class Committed(NamedTuple):
+    """The ledger made something durable: *records* outcomes, in *seconds*."""
+
+    seconds: float
+    records: int
+
+
+class RecordResumed(NamedTuple):
+    """A line was read that has its outcome from an earlier run; *size* in bytes, without its line end."""
+
+    size: int
+
+
 PAUSE_REASONS = ("outage", "throttled", "session")
 LOGIN_RESULTS = ("success", "refused", "failed")
 
 Event: TypeAlias = (
-    RecordRead | AttemptEnded | RetryScheduled | RecordEnded | LimitChanged | Paused | Resumed | LoggedIn | Draining
+    RecordRead
+    | AttemptEnded
+    | RetryScheduled
+    | RecordEnded
+    | LimitChanged
+    | Paused
+    | Resumed
+    | LoggedIn
+    | Draining
+    | Committed
+    | RecordResumed
 )
 
 

@@ -10,6 +10,7 @@ word; so all strictness is here. Its own reading, per type, is Microsoft's Syste
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from calendar import monthrange
 from collections.abc import Callable
@@ -78,9 +79,8 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"}
 def _string_to_xml(value: Any) -> str:
     if type(value) is not str:
         raise _wrong_type("a string", value)
-    if value.isspace():
-        return _blank_to_xml(value)
-    if _find_special(value) is None:
+    blank = value.isspace()
+    if not blank and _find_special(value) is None:
         return value
     if found := _find_illegal(value):
         character = ord(found.group())
@@ -88,7 +88,7 @@ def _string_to_xml(value: Any) -> str:
             "illegal_character",
             f"character {found.start() + 1} is U+{character:04X}, which XML 1.0 cannot carry; remove or replace it",
         )
-    return value.translate(_ESCAPES)
+    return _blank_to_xml(value) if blank else value.translate(_ESCAPES)
 
 
 def _blank_to_xml(value: str) -> str:
@@ -112,6 +112,12 @@ def _int_to_xml(value: Any) -> str:
     return str(value)
 
 
+def _int_from_text(text: str) -> int:
+    if re.fullmatch(r"[-+]?[0-9]{1,20}", text) is None:
+        raise ValueError(f"{_quote(text)} is no whole number")
+    return int(text)
+
+
 def _boolean_to_xml(value: Any) -> str:
     if value is True:
         return "true"
@@ -122,12 +128,13 @@ def _boolean_to_xml(value: Any) -> str:
 
 def _boolean_from_text(text: str) -> bool:
     if text not in {"true", "false"}:
-        raise ValueError(f"{text!r} is not true or false")
+        raise ValueError(f"{_quote(text)} is not true or false")
     return text == "true"
 
 
 def _int_to_json(text: str) -> Any:
-    return int(text) if re.fullmatch(r"[ \t\r\n]*[-+]?[0-9]{1,20}[ \t\r\n]*", text) else text
+    # 18 digits always fit into the 64 bits that orjson writes.
+    return int(text) if re.fullmatch(r"[ \t\r\n]*[-+]?[0-9]{1,18}[ \t\r\n]*", text) else text
 
 
 def _boolean_to_json(text: str) -> Any:
@@ -136,14 +143,17 @@ def _boolean_to_json(text: str) -> Any:
 
 # Dates
 
-# Most dates are of this form and need no calendar: any day up to the 28th exists, and without an offset no instant
-# can leave the years that the service knows.
+# Nearly all dates are of this form, which knows the calendar but for the 29th of February, and needs no arithmetic:
+# without an offset no instant leaves the years that the service knows, but by rounding in the very last one.
 _is_plain_date = re.compile(
-    r"(?!0000)[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z?",
+    r"(?!0000|9999)[0-9]{4}"
+    r"-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z?",
 ).fullmatch
 _read_date = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]+)?(?:Z|([+-])([0-9]{2}):([0-9]{2}))?",
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))?",
 ).fullmatch
+_rounds_up = re.compile("9{7}[5-9]")
 _DATE_FORM = "yyyy-MM-ddTHH:mm:ss, with a fraction and Z or an offset where wanted, such as 2024-05-31T09:30:00Z"
 _LONGEST_OFFSET = 14 * 60
 
@@ -161,11 +171,13 @@ def _check_date(value: str) -> None:
     if found is None:
         raise RecordError("bad_datetime", f"{_quote(value)} is no {_DATE_FORM}")
     year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    sign, offset_hours, offset_minutes = found.groups()[6:]
+    fraction, sign, offset_hours, offset_minutes = found.groups()[6:]
     if not (year >= 1 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]):  # noqa: PLR2004 - months
         raise RecordError("bad_datetime", f"{_quote(value)} is no day of the calendar")
     if not (hour < 24 and minute < 60 and second < 60):  # noqa: PLR2004 - a clock
         raise RecordError("bad_datetime", f"{_quote(value)} is no time of a day")
+    if value.startswith("9999-12-31T23:59:59") and _rounds_up.match(fraction or ""):
+        raise RecordError("bad_datetime", f"{_quote(value)} is rounded to 7 digits, and so past the year 9999")
     if sign:
         offset = int(offset_hours) * 60 + int(offset_minutes)
         if int(offset_minutes) >= 60 or offset > _LONGEST_OFFSET:  # noqa: PLR2004 - a clock
@@ -217,21 +229,25 @@ def _wrong_type(wanted: str, value: Any) -> RecordError:
 
 
 def _quote(value: Any) -> str:
-    """*value* as a person would recognise it in the input, capped."""
+    """*value* as it stands in the input's JSON, so that a line end or a mark that reverses writing is seen; capped."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "an array"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= _QUOTE_AT_MOST else f"{text[:_QUOTE_AT_MOST]}…"
+    if not isinstance(value, str):
+        text = str(value)
+        return text if len(text) <= _QUOTE_AT_MOST else f"{text[:_QUOTE_AT_MOST]}…"
+    cut = value[:_QUOTE_AT_MOST]
+    quoted = json.dumps(cut, ensure_ascii=not cut.isprintable())
+    return quoted if cut == value else f"{quoted}…"
 
 
 _TYPES = {
     leaf.name: leaf
     for leaf in (
-        LeafType("int", _int_to_xml, int, r"(?:0|-?[1-9][0-9]{0,9})", _int_to_json, quoted=False),
+        LeafType("int", _int_to_xml, _int_from_text, r"(?:0|-?[1-9][0-9]{0,9})", _int_to_json, quoted=False),
         LeafType("boolean", _boolean_to_xml, _boolean_from_text, r"(?:true|false)", _boolean_to_json, quoted=False),
         LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]+", str),
         LeafType("string", _string_to_xml, str, '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*', str, optional=True),

@@ -12,7 +12,6 @@ from batcher.core.verdict import Sample
 _START = 8
 _CUT = 0.7
 _IN_USE = 0.9
-_SMOOTHING = 0.1
 
 
 class Limit:
@@ -28,7 +27,6 @@ class Limit:
         self._fixed = fixed is not None
         self._limit = float(fixed if fixed is not None else min(_START, most))
         self._starting = True
-        self._round_trip = 0.0
         self._cut_at = float("-inf")
 
     @property
@@ -48,8 +46,8 @@ class Limit:
         if self._fixed or sample is Sample.IGNORE:
             return
         if sample is Sample.SUCCESS:
-            self._round_trip += (seconds - self._round_trip) * (_SMOOTHING if self._round_trip else 1.0)
-            if in_flight >= self._limit * _IN_USE:
+            # Measured by the whole number: at a limit of 1.9 only one can ever be in flight.
+            if in_flight >= self.value * _IN_USE:
                 self._limit = min(self._most, self._limit + (1.0 if self._starting else 1.0 / self._limit))
             return
         self._starting = False

@@ -125,16 +125,17 @@ def parse_exactly(raw: bytes) -> dict[str, Any]:
     twice: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice.append(next(name for name in names if names.count(name) > 1))
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                twice.append(name)
+            found[name] = value
         return found
 
     try:
         values = json.loads(text, object_pairs_hook=members)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of levels
-        raise RecordError("malformed_json", f"JSON beyond all measure: {error}") from error
+    except RecursionError as error:
+        raise RecordError("malformed_json", "its values are nested too deep") from error
     if not isinstance(values, dict):
         raise RecordError(
             "not_an_object", "the line is JSON but no object; each line must be {…} with the fields of one record"

@@ -21,8 +21,9 @@ from batcher.errors import ConnectionLost, ReplyTimeout, TransportError
 
 _CLIENT_CODES = frozenset({"Client", "Sender", "DataEncodingUnknown"})
 _MISDIRECTED_CODES = frozenset({"VersionMismatch", "MustUnderstand"})
-_UNKNOWN_ACTION = re.compile(r"SOAPAction", re.IGNORECASE)
-# How ASP.NET says that it could not read the record's values; what it quotes of them must not speak of a session.
+# What ASP.NET answers in 1.1 and, with and without an action, in 1.2 (Soap11- and Soap12ServerProtocolHelper).
+_UNKNOWN_ACTION = re.compile(r"SOAPAction|supply a valid soap action|The action '.*?' was not recognized")
+# How ASP.NET says that it could not read the record's values; it may quote them, whatever they speak of.
 _UNREAD_DOCUMENT = "There is an error in XML document"
 
 _REFUSED = frozenset({400, 413})
@@ -32,8 +33,9 @@ _THROTTLED = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
 _PAGE_LIMIT = 64 * 1024
 
-_tags = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
-_title = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+# A page may be cut anywhere, and may be anything: what has no end goes to the end, and every character is read once.
+_tags = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*>?", re.IGNORECASE | re.DOTALL)
+_title = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Judge:
 
         Args:
             status: of HTTP.
-            headers: of HTTP; looked up by their usual spelling, so any but such must be found case-insensitively.
+            headers: of HTTP; a mapping that finds names in any letter case.
             body: decompressed.
             wall: the time of day in seconds since 1970, against which a Retry-After date is measured.
         """
@@ -83,9 +85,11 @@ class Judge:
         def judgement(verdict: Verdict, sample: Sample = Sample.IGNORE, *, transient: bool = False) -> Judgement:
             return Judgement(verdict, sample, problem=problem, transient=transient, retry_after=wait, readable=True)
 
+        if client and _UNREAD_DOCUMENT in fault.text:
+            return judgement(Verdict.REFUSED)
         if fault.code in _MISDIRECTED_CODES or (client and _UNKNOWN_ACTION.search(fault.text)):
             return judgement(Verdict.MISDIRECTED)
-        if not (client and _UNREAD_DOCUMENT in fault.text) and self.session_pattern.search(fault.text):
+        if self.session_pattern.search(fault.text):
             return judgement(Verdict.NO_SESSION)
         if client:
             return judgement(Verdict.REFUSED)

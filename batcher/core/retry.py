@@ -49,7 +49,7 @@ class History:
         attempts: requests made for it.
         spent: of those, the ones that count against ``max_attempts``.
         refused: times that it was turned away while other records were accepted.
-        last: what its last attempt meant.
+        fault: what was wrong with its last FAULTED attempt.
         doubt: what was wrong with its first UNCERTAIN attempt.
     """
 
@@ -57,7 +57,7 @@ class History:
     attempts: int = 0
     spent: int = 0
     refused: int = 0
-    last: Judgement | None = None
+    fault: Problem | None = None
     doubt: Problem | None = None
 
     def cut_short(self, problem: Problem) -> None:
@@ -66,11 +66,11 @@ class History:
         self.doubt = self.doubt or problem
 
     def conclude(self, kind: str, message: str) -> Ended:
-        """How the record ends when the run ends before it; *kind* and *message* say why, for a record never judged."""
+        """How the record ends when the run ends first; *kind* and *message* say why, for one that was never read."""
         if self.doubt is not None:
             return Ended(Outcome.IN_DOUBT, self.doubt)
-        if self.last is not None and self.last.verdict is Verdict.FAULTED:
-            return Ended(Outcome.REJECTED, self.last.problem)
+        if self.fault is not None:  # not unsent: that would say that nobody has ever read it
+            return Ended(Outcome.REJECTED, self.fault)
         return Ended(Outcome.UNSENT, Problem(kind, message))
 
 
@@ -113,7 +113,6 @@ def decide(
     verdict = judgement.verdict
     history.attempts += 1
     history.spent += verdict in _COSTLY
-    history.last = judgement
     if verdict is Verdict.ACCEPTED:
         return Ended(Outcome.DELIVERED)
     if verdict is Verdict.UNCERTAIN:
@@ -123,6 +122,7 @@ def decide(
             return Ended(Outcome.IN_DOUBT, history.doubt)
         return Again(_wait(history.spent, judgement, jitter), budgeted=True)
     if verdict is Verdict.FAULTED:
+        history.fault = judgement.problem
         allowed = policy.retry_faults == "always" or (
             policy.retry_faults == "auto" and (history.safe or judgement.transient)
         )
@@ -137,8 +137,8 @@ def decide(
     patience = policy.max_attempts * (_THROTTLED_PATIENCE if verdict is Verdict.THROTTLED else 1)
     if history.refused >= patience:
         return _refuse(history, judgement)
-    # With Retry-After all sending waits, this record among the rest.
-    alone = 0.0 if judgement.retry_after is not None else _backoff(history.attempts - history.spent, jitter)
+    # With Retry-After all sending waits, this record among the rest; 0 and a date in the past ask for no wait at all.
+    alone = 0.0 if judgement.retry_after else _backoff(history.attempts - history.spent, jitter)
     return Again(alone, budgeted=False)
 
 

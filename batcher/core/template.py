@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lxml import etree
 
@@ -60,28 +60,36 @@ class Operation:
         """
         try:
             root = etree.fromstring(
-                source, etree.XMLParser(remove_comments=True, resolve_entities=False, no_network=True)
+                source, etree.XMLParser(remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True)
             )
         except etree.XMLSyntaxError as error:
             raise TemplateError("operation", f"the file is not well-formed: {error}") from error
         request, response = _only_child(root, "request"), _only_child(root, "response")
         leaves: list[Leaf] = []
         _collect(request, leaves)
+        if len(response) > 1:
+            raise TemplateError("operation", "the response must have one element, the result, or none")
+        for result in response:
+            _collect(result, [])  # knows its types
         names = [leaf.name for leaf in leaves]
         if twice := {name for name in names if names.count(name) > 1}:
             raise TemplateError("operation", f"{', '.join(sorted(twice))} stands twice in the request")
-        operation = cls(
+        creates_when_zero, order_by = root.get("creates-when-zero"), root.get("order-by")
+        for name in (creates_when_zero, order_by):
+            if name is not None and name not in names:
+                raise TemplateError("operation", f"{name} is no field of the request")
+        action = root.get("soap-action")
+        if not action:
+            raise TemplateError("operation", "the file's root has no soap-action")
+        return cls(
             name=etree.QName(request).localname,
-            action=root.get("soap-action", ""),
+            action=action,
             request=request,
             response=response,
             leaves=tuple(leaves),
-            creates_when_zero=root.get("creates-when-zero"),
-            order_by=root.get("order-by"),
+            creates_when_zero=creates_when_zero,
+            order_by=order_by,
         )
-        for name in filter(None, (operation.creates_when_zero, operation.order_by)):
-            operation.leaf(name, "operation")
-        return operation
 
     def leaf(self, name: str, option: str) -> Leaf:
         """The leaf called *name*.
@@ -112,11 +120,10 @@ def _collect(element: etree._Element, leaves: list[Leaf]) -> None:
         _collect(child, leaves)
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """Where a leaf's text goes: *index* into the parts; *opening* and *closing* tags where the leaf may be left out."""
+class _Slot(NamedTuple):
+    """Where a leaf's text goes: part number *at*; *opening* and *closing* are its tags where it may be left out."""
 
-    index: int
+    at: int
     name: str
     to_xml: Callable[[Any], str]
     quoted: bool
@@ -158,24 +165,24 @@ class Template:
         parts = self._parts.copy()
         strings = self._quoted
         known = 0
-        for slot in self._slots:
-            value = values.get(slot.name)
+        for at, name, to_xml, quoted, optional, opening, closing, default in self._slots:
+            value = values.get(name)
             if value is not None:
                 known += 1
                 try:
-                    text = slot.to_xml(value)
+                    text = to_xml(value)
                 except RecordError as error:
                     self._refuse_unknown(values)
-                    raise RecordError(error.kind, error.message, slot.name) from None
-                parts[slot.index] = f"{slot.opening}{text}{slot.closing}" if slot.optional else text
+                    raise RecordError(error.kind, error.message, name) from None
+                parts[at] = f"{opening}{text}{closing}" if optional else text
                 continue
-            known += slot.name in values
-            strings -= slot.quoted
-            if slot.default is not None:
-                parts[slot.index] = f"{slot.opening}{slot.default}{slot.closing}"
-            elif not slot.optional:
+            known += name in values
+            strings -= quoted
+            if default is not None:
+                parts[at] = f"{opening}{default}{closing}"
+            elif not optional:
                 self._refuse_unknown(values)
-                raise RecordError("missing_field", _missing(slot.name, values), slot.name)
+                raise RecordError("missing_field", _missing(name, values), name)
         if known != len(values):
             self._refuse_unknown(values)
         envelope = "".join(parts).encode()
