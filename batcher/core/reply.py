@@ -89,7 +89,8 @@ class Judge:
             return judgement(Verdict.REFUSED)
         if fault.code in _MISDIRECTED_CODES or (client and _UNKNOWN_ACTION.search(fault.text)):
             return judgement(Verdict.MISDIRECTED)
-        if self.session_pattern.search(fault.text):
+        # The code speaks too: Client.Authentication.
+        if status in _NO_SESSION or self.session_pattern.search(f"{fault.code} {fault.text}"):
             return judgement(Verdict.NO_SESSION)
         if client:
             return judgement(Verdict.REFUSED)

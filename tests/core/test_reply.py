@@ -44,6 +44,7 @@ FAULTS = [
     ("client", "Malformed value", REFUSED, Sample.IGNORE, "client_fault"),
     ("client", "", REFUSED, Sample.IGNORE, "client_fault"),
     ("Client.Validation", "Malformed value", REFUSED, Sample.IGNORE, "client_fault"),
+    ("Client.Authentication", "Not now", NO_SESSION, Sample.IGNORE, "client_fault"),
     ("Client.Authentication", "Please log in", NO_SESSION, Sample.IGNORE, "client_fault"),
     ("Sender", "Malformed value", REFUSED, Sample.IGNORE, "client_fault"),
     ("Client", "Malformed value", REFUSED, Sample.IGNORE, "client_fault"),
@@ -172,3 +173,13 @@ def test_forbidden_characters_make_no_fault_unreadable() -> None:
     """A fault that quotes a control character is still a fault."""
     body = fault(SOAP_11, "Client", UNREAD + "'x' is not valid.").replace(b"'x'", b"'&#x1;'")
     assert judge(500, body).verdict is REFUSED
+
+
+@both_versions
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_fault_with_a_status_of_access_means_the_session(version: str, status: int) -> None:
+    """401 and 403 speak of the session, whatever the fault in the body says, unless it could not read the record."""
+    found = judge(status, fault(SOAPS[version], SERVER[version], FAILED + "Nothing."), version=version)
+    assert found.verdict is NO_SESSION
+    unread = judge(status, fault(SOAPS[version], CLIENT[version], UNREAD + "There is an error in XML document (1, 2)."))
+    assert unread.verdict is REFUSED
