@@ -1,0 +1,228 @@
+"""Connections: kept, never trusted blindly, never more than allowed, and no place lost whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import random
+import socket
+from contextlib import suppress
+
+import pytest
+
+from batcher.errors import ConnectFailed, ConnectionLost, TransportError
+from tests.flow.conftest import OK, Connect, CountedTransport, Peer, Serve, answering
+
+
+async def test_a_connection_is_kept_and_counted(serve: Serve, connect: Connect) -> None:
+    """Exchanges that follow one another share one connection."""
+    server = await serve(answering)
+    transport = connect(server.url)
+    assert transport.connections() == {"active": 0, "idle": 0}
+    for _ in range(3):
+        await transport.exchange(b"x", {})
+    assert (server.accepted, transport.opened) == (1, 1)
+    assert transport.connections() == {"active": 0, "idle": 1}
+
+
+async def test_connection_close_is_honoured(serve: Serve, connect: Connect) -> None:
+    """After an answer that says close, the next exchange has a connection of its own."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+        await peer.gone()
+
+    server = await serve(script)
+    transport = connect(server.url)
+    assert (await transport.exchange(b"1", {})).body == b"ok"
+    assert (await transport.exchange(b"2", {})).body == b"ok"
+    assert (server.accepted, transport.opened) == (2, 2)
+
+
+async def test_the_pool_is_bounded(serve: Serve, connect: Connect) -> None:
+    """More exchanges than connections wait for one another."""
+    server = await serve(answering)
+    transport = connect(server.url, connections=3)
+    answers = await asyncio.gather(*(transport.exchange(b"x", {}) for _ in range(20)))
+    assert [answer.body for answer in answers] == [b"ok"] * 20
+    assert (server.accepted, transport.opened, server.most_open) == (3, 3, 3)
+
+
+async def test_a_post_is_never_sent_twice(serve: Serve, connect: Connect) -> None:
+    """A server that reads a second request on a kept connection and closes has seen it once; the loss is not fresh."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+
+    server = await serve(script)
+    transport = connect(server.url)
+    await transport.exchange(b"1", {})
+    with pytest.raises(ConnectionLost) as caught:
+        await transport.exchange(b"2", {})
+    assert (caught.value.sent, caught.value.fresh) == (True, False)
+    assert [request.body for request in server.requests] == [b"1", b"2"]
+    assert (server.accepted, transport.opened) == (1, 1)
+
+    assert (await transport.exchange(b"3", {})).body == b"ok"
+    assert [request.body for request in server.requests] == [b"1", b"2", b"3"]
+
+
+EXTRA = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
+
+
+@pytest.mark.parametrize(
+    ("behind", "turns"), [(b"", 0), (EXTRA, 0), (EXTRA[:10], 0), (b"\0", 0), (b"", 20), (EXTRA, 20), (b"\0", 20)]
+)
+async def test_an_unusable_connection_is_not_used_again(
+    serve: Serve, connect: Connect, behind: bytes, turns: int
+) -> None:
+    """Where the server has closed, or sent more than its answer, since the last exchange, the next one is unharmed.
+
+    This is seen at the last moment, when the event loop has had no turn to hear of it, and of course later.
+    """
+    peers: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        await answering(peer)
+
+    server = await serve(script)
+    transport = connect(server.url, connections=1)
+    await transport.exchange(b"1", {})
+    end = socket.socket(fileno=os.dup(peers[0].writer.get_extra_info("socket").fileno()))
+    with end:
+        if behind:
+            end.send(behind)
+        else:
+            end.shutdown(socket.SHUT_WR)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert (await transport.exchange(b"2", {})).body == b"ok"
+    assert [request.body for request in server.requests] == [b"1", b"2"]
+    assert (server.accepted, transport.opened) == (2, 2)
+    assert transport.connections() == {"active": 0, "idle": 1}
+
+
+async def test_an_extra_answer_in_the_same_breath_is_not_taken_for_the_next(serve: Serve, connect: Connect) -> None:
+    """Two answers to one request: the first is ours, the second nobody's."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+
+    server = await serve(script)
+    transport = connect(server.url)
+    for _ in range(3):
+        assert (await transport.exchange(b"x", {})).body == b"ok"
+    assert server.accepted == 3
+
+
+async def test_an_idle_connection_that_the_server_closed_is_no_idle_connection(serve: Serve, connect: Connect) -> None:
+    """What the server closed while nobody looked is not counted."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        peer.end()
+        await peer.gone()
+
+    server = await serve(script)
+    transport = connect(server.url)
+    await transport.exchange(b"1", {})
+    await server.left.wait()
+    assert transport.connections() == {"active": 0, "idle": 0}
+
+
+async def test_no_place_is_lost(serve: Serve, connect: Connect) -> None:
+    """After hundreds of losses, garbage, late answers and cancellations at random moments, every place is there.
+
+    At no time were more connections open than allowed.
+    """
+    chance = random.Random(7)
+    server = await serve(functools.partial(moody, chance))
+    transport = connect(server.url, connections=8, timeout=0.05)
+    outcomes: list[str] = []
+
+    async def worker() -> None:
+        for _ in range(60):
+            attempt = asyncio.ensure_future(transport.exchange(bytes(chance.choice([1, 300_000])), {}))
+            if chance.random() < 0.4:
+                for _ in range(chance.randrange(12)):
+                    await asyncio.sleep(0)
+                attempt.cancel()
+            [result] = await asyncio.gather(attempt, return_exceptions=True)
+            outcomes.append(type(result).__name__)
+
+    await asyncio.gather(*(worker() for _ in range(8)))
+    # On a slow machine some have not even connected in time.
+    assert set(outcomes) - {"ConnectFailed"} == {
+        "Answer",
+        "CancelledError",
+        "ConnectionLost",
+        "ReplyTimeout",
+        "ReplyUnreadable",
+    }
+    assert transport.connections()["active"] == 0
+
+    assert await asyncio.gather(*(patient(transport, b"sane") for _ in range(8))) == [b"ok"] * 8
+    assert server.most_open == 8
+
+
+async def moody(chance: random.Random, peer: Peer) -> None:
+    """A script: most requests meet some mischief, only ``sane`` ones never do."""
+    while True:
+        body = (await peer.request()).body
+        mood = "fine" if body == b"sane" else chance.choice(["fine", "fine", "gone", "reset", "junk", "half", "wait"])
+        match mood:
+            case "fine":
+                await peer.send(OK)
+            case "junk":
+                await peer.send(b"junk\r\n\r\n")
+            case "half":
+                await peer.send(OK[:-1])
+                break
+            case "reset":
+                peer.reset()
+                break
+            case "wait":
+                await peer.gone()
+                break
+            case _:
+                break
+
+
+async def patient(transport: CountedTransport, body: bytes) -> bytes:
+    """The body of the first answer: kept connections whose script had ended are met first."""
+    for _ in range(100):
+        with suppress(TransportError):
+            return (await transport.exchange(body, {})).body
+    return b""
+
+
+async def test_closing_ends_what_is_under_way(serve: Serve, connect: Connect) -> None:
+    """Exchanges that wait for an answer, or for a place, end with an error of ours; so do later ones."""
+    arrived = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        arrived.set()
+        await peer.gone()
+
+    server = await serve(script)
+    transport = connect(server.url, connections=1)
+    sent = asyncio.ensure_future(transport.exchange(b"1", {}))
+    await arrived.wait()
+    waiting = asyncio.ensure_future(transport.exchange(b"2", {}))
+    await asyncio.sleep(0)
+    await transport.close()
+    with pytest.raises(ConnectionLost):
+        await sent
+    for late in (waiting, transport.exchange(b"3", {})):
+        with pytest.raises(TransportError) as caught:
+            await late
+        assert type(caught.value) is ConnectFailed
