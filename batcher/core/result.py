@@ -32,6 +32,7 @@ class Result:
         input: the name of its input, where there are several.
         offset: bytes into its input at which the line begins, where lines are counted from the middle of a file.
         mismatch: the answer's key is not the one that was sent.
+        ordinal: its number among all records of the run, which the result line does not show.
         raw: the line itself.
         truncated: *raw* is only the beginning of the line.
     """
@@ -47,6 +48,7 @@ class Result:
     input: str | None = None
     offset: int | None = None
     mismatch: bool = False
+    ordinal: int = 0
     raw: bytes = b""
     truncated: bool = False
 

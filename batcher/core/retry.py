@@ -39,6 +39,10 @@ class Policy:
     in_doubt: Literal["auto", "hold", "resend"] = "auto"
     retry_faults: Literal["auto", "always", "never"] = "auto"
 
+    def may_resend(self, *, safe: bool) -> bool:
+        """Whether a request that may have been applied is sent again; *safe*: twice does the same as once."""
+        return self.in_doubt == "resend" or (self.in_doubt == "auto" and safe)
+
 
 @dataclass(slots=True)
 class History:
@@ -117,8 +121,7 @@ def decide(
         return Ended(Outcome.DELIVERED)
     if verdict is Verdict.UNCERTAIN:
         history.doubt = history.doubt or judgement.problem
-        allowed = policy.in_doubt == "resend" or (policy.in_doubt == "auto" and history.safe)
-        if not allowed or history.spent >= policy.max_attempts:
+        if not policy.may_resend(safe=history.safe) or history.spent >= policy.max_attempts:
             return Ended(Outcome.IN_DOUBT, history.doubt)
         return Again(_wait(history.spent, judgement, jitter), budgeted=True)
     if verdict is Verdict.FAULTED:

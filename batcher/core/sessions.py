@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+_MANY = 10
+"""So many times as many accepted as refused records tell poison records from a session that was lost."""
+
 
 class Refusal(Enum):
     """What a refusal for want of a session means."""
@@ -56,24 +59,32 @@ class Sessions:
             self._session.accepted += 1
             self._session.refused_in_a_row.clear()
 
-    def refuse(self, session: int, record: int, *, before: int | None, alone: bool) -> Refusal:
+    def refuse(self, session: int, record: int, *, before: int | None, overtaken: bool, alone: bool) -> Refusal:
         """A record was refused for want of a session.
 
         Args:
             session: that it was sent in.
             record: its ordinal.
             before: the session in which this record was refused the last time, if ever.
-            alone: no other record is in flight or waits to be sent.
+            overtaken: others were accepted that were sent after it had been refused.
+            alone: no record is in flight or waits to be sent but this one and others that were refused.
         """
         if session != self.current:
             return Refusal.OUTDATED
         books = self._session
         books.refused.add(record)
         books.refused_in_a_row.add(record)
-        if before is not None and before < session:
-            alone_before = self._before.accepted > 0 and self._before.refused == {record}
-            if books.accepted > 0 or (alone and alone_before):
-                return Refusal.OWN
+        in_newer = before is not None and before < session
+        if in_newer and (books.accepted > 0 or overtaken or (alone and self._few_before(record))):
+            return Refusal.OWN
         if len(books.refused_in_a_row) == 1 and not alone:
             return Refusal.UNCLEAR
         return Refusal.LOST if books.accepted > 0 or self.current == 0 else Refusal.USELESS
+
+    def _few_before(self, record: int) -> bool:
+        """The session before accepted many and refused this record among few: it was not the session.
+
+        For the last records of a run, whom nobody follows whose acceptance could prove it.
+        """
+        accepted, refused = self._before.accepted, self._before.refused
+        return record in refused and accepted >= (_MANY * len(refused) if len(refused) > 1 else 1)

@@ -146,9 +146,12 @@ class Gate:
             if job is None:
                 break
             self._workers.popleft()
-            self._probing = self._breaker.is_open
+            turn = Turn(job, probe=self._breaker.is_open)
+            self._probing = self._probing or turn.probe
             self.in_flight += 1
-            worker.set_result(Turn(job, probe=self._probing))
+            # Counted here and not when it is sent: the next one in this loop is weighed against it.
+            self._budget.request(now, retry=job.history.spent > 0)
+            worker.set_result(turn)
         self._tell()
         self._set_timer(now)
 
@@ -168,32 +171,39 @@ class Gate:
 
     def _next_probe(self, now: float) -> Job | None:
         """Of what may go now, a record that is safe to send twice, and rather one that the breaker has not met yet."""
-        for heap in (self._again, self._again_budgeted):
-            while heap and heap[0][0] <= now:
-                self._ready.append(heapq.heappop(heap)[2])
-        if not self._ready:
-            return None
-        at = min(
-            range(len(self._ready)),
-            key=lambda i: (not self._ready[i].record.safe, self._breaker.has_met(self._ready[i].ordinal), i),
+        due = sorted(entry for heap in (self._again, self._again_budgeted) for entry in heap if entry[0] <= now)
+        job = min(
+            [*(job for _, _, job in due), *self._ready],
+            key=lambda job: (not job.record.safe, self._breaker.has_met(job.ordinal)),
+            default=None,
         )
-        job = self._ready[at]
-        del self._ready[at]
+        if job is not None:
+            self._take_out(job)
         return job
 
+    def _take_out(self, job: Job) -> None:
+        for heap in (self._again, self._again_budgeted):
+            for at, entry in enumerate(heap):
+                if entry[2] is job:
+                    del heap[at]
+                    heapq.heapify(heap)
+                    return
+        self._ready.remove(job)
+
     def _set_timer(self, now: float) -> None:
-        """Look again when time alone may let something through."""
+        """Look again when time alone may let something through, or ends a pause."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self.closed or not self._workers or self._held:
+        if self.closed:
             return
-        instants = [heap[0][0] for heap in (self._again, self._again_budgeted) if heap]
-        if self._again_budgeted and self._again_budgeted[0][0] <= now:
-            instants.append(int(now) + 1.0)  # the retry budget thinks in seconds
-        instants.append(self._until)
-        if self._breaker.is_open and not self._probing:
-            instants.append(self._breaker.next_probe)
+        instants = [self._until]
+        if self._workers and not self._held:
+            instants += [heap[0][0] for heap in (self._again, self._again_budgeted) if heap]
+            if self._again_budgeted and self._again_budgeted[0][0] <= now:
+                instants.append(int(now) + 1.0)  # the retry budget thinks in seconds
+            if self._breaker.is_open and not self._probing:
+                instants.append(self._breaker.next_probe)
         if later := [instant for instant in instants if instant > now]:
             self._timer = asyncio.get_running_loop().call_later(min(later) - now, self._pump)
 

@@ -19,7 +19,9 @@ class Job:
         record: what is to be sent.
         read_at: when it was read.
         history: what it has been through.
-        accepted_mark: records that had been accepted in the run when its last attempt ended.
+        tried_at: when its last attempt ended, or its first began: a request that began later and was accepted proves
+            that the service takes others.
+        declared: the ledger holds durably that it may have been sent; with a ledger nothing is sent before.
         refused_in: the session in which it was last refused for want of a session, or None.
     """
 
@@ -28,5 +30,6 @@ class Job:
     record: Record
     read_at: float
     history: History
-    accepted_mark: int = 0
+    tried_at: float = 0.0
     refused_in: int | None = None
+    declared: bool = False

@@ -52,6 +52,7 @@ class Session:
     Attributes:
         headers: of a request now.
         can_log_in: there are credentials.
+        can_renew: there are, or the key can be read again.
         needs_login: nothing can be sent before ``renew``.
     """
 
@@ -79,6 +80,7 @@ class Session:
         self._observer = observer
         self._wall = wall
         self.can_log_in = credentials is not None
+        self.can_renew = self.can_log_in or reread is not None
         self.needs_login = credentials is not None and key is None
         self._login_headers = soap.headers(login.action)
         self._login_judge = Judge(Matcher(login, soap), judge.session_pattern, judge.transient_pattern)

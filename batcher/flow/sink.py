@@ -8,7 +8,10 @@ line is written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import select
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -45,22 +48,27 @@ class Sink(Protocol):
 
 
 class LineFile:
-    """A file that lines are appended to; an existing one is replaced. It is readable by its owner alone.
+    """A file that lines are appended to. It is readable by its owner alone.
 
     Args:
         path: where; ``-`` is standard output.
+        keep: bytes at its beginning that stay; what lies behind them in an existing file is cut off.
 
     Raises:
         OutputFailed: it cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, keep: int = 0) -> None:
         self._name = "standard output" if path == "-" else path
         try:
             if path == "-":
                 self._fd = os.dup(1)
             else:
-                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if keep else os.O_TRUNC), 0o600)
+                if keep:
+                    os.ftruncate(self._fd, keep)
+                    os.lseek(self._fd, keep, os.SEEK_SET)
+                _keep_to_owner(self._fd)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -73,18 +81,41 @@ class LineFile:
         view = memoryview(lines)
         try:
             while view:
-                view = view[os.write(self._fd, view) :]
+                try:
+                    view = view[os.write(self._fd, view) :]
+                except BlockingIOError:  # somebody who shares our standard output has made it non-blocking
+                    self._wait_for_room()
         except OSError as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._fd)
+        """Let go of the file.
+
+        Raises:
+            OutputFailed: only now the system says that it could not write.
+        """
+        try:
+            os.close(self._fd)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _wait_for_room(self) -> None:
+        room = select.poll()
+        room.register(self._fd, select.POLLOUT)
+        room.poll()
 
     def _failed(self, error: OSError) -> OutputFailed:
         if isinstance(error, BrokenPipeError):
             return OutputFailed(f"{self._name} was closed by its reader: nothing more is sent")
         return OutputFailed(f"{self._name} cannot be written: {error.strerror}")
+
+
+def _keep_to_owner(fd: int) -> None:
+    """Close a file to others that was there before; devices and pipes stay as they are."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode) and mode & 0o077:
+        with contextlib.suppress(PermissionError):  # it is not ours, but we may write it
+            os.fchmod(fd, 0o600)
 
 
 class FileSink:
@@ -137,12 +168,17 @@ class FileSink:
                     if self._finished:
                         self._something.set()
             except asyncio.CancelledError:
-                self._write(*self._take()[:2])  # the run breaks off: what is known is still written
+                # The run breaks off: what is known is still written, behind what the thread is about to write.
+                thread.submit(self._write, *self._take()[:2]).result()
                 raise
             finally:
-                for file in (self._results, self._rejects):
-                    if file is not None:
-                        file.close()
+                self._close()
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as stack:
+            for file in (self._results, self._rejects):
+                if file is not None:
+                    stack.callback(file.close)
 
     def _take(self) -> tuple[bytes, bytes, int, int]:
         taken = b"".join(self._lines), b"".join(self._rejected), self._count, self._size

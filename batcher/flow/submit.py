@@ -28,6 +28,7 @@ from batcher.flow.session import Session
 from batcher.flow.transport import Transport
 
 _CUT_SHORT = Problem("timeout", "the run ended before the answer came")
+_NOT_NOW = Again(0.0, budgeted=False)
 
 
 @dataclass(slots=True)
@@ -86,9 +87,12 @@ class Submitter:
         self._wall = wall
         self.gate = Gate(service.limit, service.breaker, service.budget, observer, clock)
         self.accepted = 0
+        self._accepted_from = float("-inf")  # when the youngest request that was accepted had begun
         self._lanes = Lanes()
+        self._suspects: set[int] = set()  # ordinals of the open records that were refused for want of a session
         self._sessions = Sessions()
         self._renewal = asyncio.Lock()
+        self._renewal_failed: Judgement | None = None
 
     @property
     def limit(self) -> int:
@@ -143,19 +147,22 @@ class Submitter:
         else:
             self.gate.put_again(job, step)
 
-    async def _serve(self, turn: Turn) -> tuple[Ended | Again, Judgement]:
-        """Make one attempt; what follows for the record, and what the attempt meant."""
+    async def _serve(self, turn: Turn) -> tuple[Ended | Again, Judgement | None]:
+        """Make one attempt; what follows for the record, and what the attempt meant, if it came to one."""
         session = self._service.session
-        if session.needs_login or (turn.probe and session.can_log_in):
+        if not self.gate.closed and (session.needs_login or (turn.probe and session.can_renew)):
             failed = await self._renew(self._sessions.current)
-            if failed is not None:
+            # A key that is the same as before need not be what is wrong.
+            if failed is not None and session.can_log_in:
                 self._trip(turn, failed)
-                return Again(0.0, budgeted=False), failed
+                return _NOT_NOW, failed
+        if self.gate.closed:  # it was open when the record's turn came
+            return _NOT_NOW, None
         number = self._sessions.current
         judgement = await self._attempt(turn.job)
         refusal = self._take_in(turn, judgement, number)
         step = self._decide(turn.job, judgement, refusal)
-        failed = await self._renew(number) if refusal is Refusal.LOST else None
+        failed = await self._renew(number) if refusal is Refusal.LOST and not self.gate.closed else None
         if not turn.probe and (failed is not None or refusal is Refusal.USELESS):
             self._trip(turn, failed or judgement)
         return step, judgement
@@ -166,8 +173,7 @@ class Submitter:
         envelope = job.record.envelope
         started = clock()
         if job.history.attempts == 0:
-            job.accepted_mark = self.accepted
-        service.budget.request(started, retry=job.history.spent > 0)
+            job.tried_at = started
         status, size = None, 0
         try:
             answer = await service.transport.exchange(envelope, service.session.headers)
@@ -175,11 +181,16 @@ class Submitter:
             judgement = judge_failure(error)
         except asyncio.CancelledError:
             job.history.cut_short(_CUT_SHORT)
+            judgement = Judgement(Verdict.UNCERTAIN, problem=_CUT_SHORT)
+            seconds = clock() - started
+            self._observer.notice(AttemptEnded(job.line.number, judgement, None, seconds, len(envelope), 0))
             raise
         else:
             status, size = answer.status, len(answer.body)
             judgement = service.judge.judge(status, answer.headers, answer.body, self._wall())
         ended = clock()
+        if judgement.verdict is Verdict.ACCEPTED:
+            self._accepted_from = max(self._accepted_from, started)
         sent = 0 if judgement.verdict is Verdict.NOT_SENT else len(envelope)
         self._observer.notice(AttemptEnded(job.line.number, judgement, status, ended - started, sent, size))
         before = service.limit.value
@@ -205,8 +216,12 @@ class Submitter:
         elif judgement.verdict is Verdict.THROTTLED and judgement.retry_after is not None:
             self.gate.pause_until(now + judgement.retry_after)
         elif judgement.verdict is Verdict.NO_SESSION:
-            alone = self.gate.in_flight == 1 and not len(self.gate)
-            refusal = self._sessions.refuse(session, job.ordinal, before=job.refused_in, alone=alone)
+            self._suspects.add(job.ordinal)
+            alone = self.gate.in_flight + self.waiting == len(self._suspects)
+            overtaken = job.history.refused > 0 or self._accepted_from > job.tried_at
+            refusal = self._sessions.refuse(
+                session, job.ordinal, before=job.refused_in, overtaken=overtaken, alone=alone
+            )
             job.refused_in = session
             return refusal
         return None
@@ -218,29 +233,40 @@ class Submitter:
             judgement,
             self._service.policy,
             refusal=refusal,
-            others_accepted=suspected or self.accepted > job.accepted_mark,
+            others_accepted=suspected or self._accepted_from > job.tried_at,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
-        job.accepted_mark = self.accepted
+        job.tried_at = self._clock()
         if isinstance(step, Again):
             self._observer.notice(RetryScheduled(job.line.number, judgement.verdict, step.delay))
         return step
 
     async def _renew(self, session: int) -> Judgement | None:
         """Begin a session after *session*, once for all who ask; what was wrong if that failed."""
+        failed_before, service = self._renewal_failed, self._service.session
         async with self._renewal:
             if self._sessions.current != session:
                 return None
-            self.gate.hold(quietly=self._service.session.needs_login)
+            if self._renewal_failed is not failed_before:
+                # It failed for somebody else meanwhile. To ask again for each who waits could lock the account.
+                return self._renewal_failed
+            self.gate.hold(quietly=service.needs_login or not service.can_log_in)
             try:
-                failed = await self._service.session.renew()
+                failed = await service.renew()
+            except ServiceUnusable as error:
+                self._renewal_failed = Judgement(Verdict.NO_SESSION, problem=Problem("outage", str(error)))
+                raise
             finally:
                 self.gate.release()
             if failed is None:
                 self._sessions.renewed()
+            else:
+                self._renewal_failed = failed
             return failed
 
     def _trip(self, turn: Turn, judgement: Judgement) -> None:
+        if self.gate.closed:
+            return
         self._service.breaker.trip(
             judgement,
             record=turn.job.ordinal,
@@ -264,6 +290,7 @@ class Submitter:
             mismatch=delivered and judgement is not None and differs(job.record.key, judgement.key),
             raw=job.line.raw,
         )
+        self._suspects.discard(job.ordinal)
         following = self._lanes.leave(job)
         if following is not None and not self.gate.closed:
             self.gate.put(following)

@@ -15,9 +15,12 @@ class Story:
     def accept(self, *, session: int | None = None) -> None:
         self.sessions.accept(self.sessions.current if session is None else session)
 
-    def refuse(self, record: int, *, session: int | None = None, alone: bool = False) -> Refusal:
+    def refuse(
+        self, record: int, *, session: int | None = None, alone: bool = False, overtaken: bool = False
+    ) -> Refusal:
         number = self.sessions.current if session is None else session
-        found = self.sessions.refuse(number, record, before=self._refused_in.get(record), alone=alone)
+        before = self._refused_in.get(record)
+        found = self.sessions.refuse(number, record, before=before, overtaken=overtaken, alone=alone)
         self._refused_in[record] = number
         return found
 
@@ -101,3 +104,23 @@ def test_news_of_an_old_session_is_no_news() -> None:
     story.accept(session=0)
     assert story.refuse(1, session=0) is OUTDATED
     assert story.refuse(2, alone=True) is USELESS
+
+
+def test_two_poison_records_at_the_end() -> None:
+    """Two that nobody follows are refused for themselves in a newer session, if the one before accepted many more."""
+    for accepted, found in ((20, [OWN, OWN]), (19, [USELESS, USELESS])):
+        story = Story()
+        for _ in range(accepted):
+            story.accept()
+        assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == [LOST, LOST]
+        story.sessions.renewed()
+        assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == found
+
+
+def test_a_record_that_others_have_overtaken() -> None:
+    """It is refused for itself in a newer session although nobody was accepted in that one yet."""
+    story = Story()
+    story.accept()
+    assert [story.refuse(1), story.refuse(2)] == [UNCLEAR, LOST]
+    story.sessions.renewed()
+    assert story.refuse(1, overtaken=True) is OWN
