@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -12,7 +13,7 @@ from typing import Any
 
 from batcher.commands import CHECK, DEMO, RENDER, SANDBOX, SUBMIT
 from batcher.config import Gathered, gather, shown
-from batcher.errors import BatcherError, RunAborted, SettingsError
+from batcher.errors import BatcherError, OutputFailed, RunAborted, SettingsError
 from batcher.settings import OPTIONS, Settings
 from batcher.usage import Arguments, help_text, options_markdown, parse, version_text
 
@@ -23,6 +24,7 @@ PROBLEM_IN_PROGRAM, USAGE, INTERRUPTED = 1, 2, 6
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* (default: the process's arguments) says and return the exit code."""
+    _occupy_standard_streams()
     log_level = os.environ.get(OPTIONS["log-level"].variable)
     try:
         call = prepare(parse(sys.argv[1:] if argv is None else argv), os.environ)
@@ -42,6 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PROBLEM_IN_PROGRAM
 
 
+def _occupy_standard_streams() -> None:
+    """Take the places of standard streams that are closed, as ``2>&-`` leaves them.
+
+    Else the next socket or file that is opened would be descriptor 1 or 2, and what is printed would go there. Reading
+    from 0 and writing to 1 stay errors; what people would read on 2 is dropped.
+    """
+    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest descriptor that is free
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open to the end
+
+
 def _exit_code(error: BatcherError) -> int:
     if isinstance(error, RunAborted):
         return error.exit_code
@@ -49,20 +66,28 @@ def _exit_code(error: BatcherError) -> int:
 
 
 def _complain(text: str) -> None:
-    """One line for people."""
-    if sys.stderr is not None:
+    """One line for people, if they still listen."""
+    with contextlib.suppress(OSError):
         sys.stderr.write(f"veetro-batch: {text}\n")
 
 
-def _say(text: str, status: int = 0) -> int:
-    """Print *text*; quietly less of it where the reader has gone, as ``| head`` does."""
+def _say(text: str) -> int:
+    """Print *text*; quietly less of it where the reader has gone, as ``| head`` does.
+
+    Raises:
+        OutputFailed: standard output is closed, or its disk is full.
+    """
+    if sys.stdout is None:
+        raise OutputFailed("standard output is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # The interpreter flushes again at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return status
+        if not isinstance(error, BrokenPipeError):
+            raise OutputFailed(f"standard output cannot be written: {error.strerror}") from error
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +143,7 @@ def _ready(arguments: Arguments, gathered: Gathered) -> Settings:
     inputs = arguments.inputs
     if not inputs:
         if sys.stdin is None or sys.stdin.isatty():
-            if sys.stderr is not None:
-                sys.stderr.write(help_text(arguments.command) + "\n")
+            sys.stderr.write(help_text(arguments.command) + "\n")
             raise SettingsError("INPUT", "there are no records", "name a file, or pipe records in")
         inputs = ("-",)
     settings = gathered.settings(inputs)

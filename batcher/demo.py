@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
 import uvloop
 
+from batcher.errors import SettingsError
 from batcher.observe.lines import Lines
 from batcher.observe.logs import logging_to
 from batcher.run import run_submit
@@ -26,9 +29,14 @@ def sandbox_command(settings: SandboxSettings) -> int:
     """Serve the stand-in until SIGINT or SIGTERM.
 
     Raises:
-        OSError: the address cannot be had.
+        SettingsError: the address cannot be had.
     """
-    return uvloop.run(_serve(settings))
+    try:
+        return uvloop.run(_serve(settings))
+    except OSError as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        problem = f"port {settings.port} on {settings.host} cannot be served: {reason}"
+        raise SettingsError("--port", problem, "choose another one, or 0") from error
 
 
 async def _serve(settings: SandboxSettings) -> int:

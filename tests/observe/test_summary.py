@@ -38,6 +38,7 @@ def test_the_summary_as_json(told: Tally) -> None:
         "started": "2023-11-14T22:13:20+00:00",
         "seconds": 10.0,
         "records": 6,
+        "resumed": 0,
         "records_per_second": 0.6,
         "input": {"records": 7, "bytes": 700},
         "outcomes": {"delivered": 2, "rejected": 1, "invalid": 1, "in_doubt": 1, "unsent": 1},

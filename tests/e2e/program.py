@@ -1,0 +1,146 @@
+"""The program as its users run it: a process with pipes, an exit code, and what it printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "batcher")
+PATIENCE_S = 60.0
+"""A program that takes longer hangs."""
+_NOT_INHERITED = re.compile("VEETRO_BATCH_.*|(HTTPS?|NO|ALL)_PROXY|NO_COLOR|TERM|PYTHONPATH", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A process that has ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """The result lines on standard output, in the order of their lines in the input."""
+        return read_lines(self.out)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many results there are of each outcome."""
+        return dict(Counter(result["outcome"] for result in self.results))
+
+
+def read_lines(text: bytes) -> list[dict[str, Any]]:
+    """JSON lines, each ended by LF, sorted by their ``line``."""
+    assert text == b"" or text.endswith(b"\n")
+    return sorted((json.loads(line) for line in text.splitlines()), key=lambda entry: int(entry["line"]))
+
+
+class Program:
+    """Starts the program in *directory*, with none of its variables inherited, and ends what is left at the end."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        self,
+        *arguments: str | Path,
+        stdin: int | IO[bytes] = subprocess.PIPE,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+        stderr: int | IO[bytes] = subprocess.PIPE,
+        environ: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """A process that runs the program."""
+        inherited = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.fullmatch(name)}
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.directory,
+            env={**inherited, "PYTHONPATH": str(ROOT), **(environ or {})},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        self._processes.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[bytes], given: bytes | None = None) -> Done:
+        """What came of *process*, which gets *given* on standard input. It never shows its users a traceback."""
+        if process.stdin is not None and process.stdin.closed:
+            process.stdin = None  # else communicate() would use it once more
+        out, err = process.communicate(given, PATIENCE_S)
+        text = (err or b"").decode()
+        assert "Traceback" not in text, text
+        assert "internal error" not in text, text
+        return Done(process.returncode, out or b"", text)
+
+    def run(self, *arguments: str | Path, given: bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
+        """Start the program, give it its standard input, and wait for its end."""
+        return self.finish(self.start(*arguments, environ=environ), given)
+
+    def run_each(self, runs: Iterable[tuple[Sequence[str | Path], bytes]]) -> list[Done]:
+        """Run the program once for each pair of arguments and standard input, all at the same time."""
+        begun = [(self.start(*arguments), given) for arguments, given in runs]
+        return [self.finish(process, given) for process, given in begun]
+
+    def close(self) -> None:
+        """End every process that still runs."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None and not stream.closed:
+                    stream.close()
+
+
+def wait_for_line(stream: IO[bytes] | None, words: str) -> str:
+    """Read *stream* up to the first line that holds *words*; the test's time limit ends a wait in vain."""
+    assert stream is not None
+    read = ""
+    while words not in read:
+        line = stream.readline().decode()
+        assert line, f"{words!r} does not stand in: {read}"
+        read += line
+    return read
+
+
+def record(number: int = 1, /, **fields: Any) -> dict[str, Any]:
+    """A valid record that is safe to send twice, with SourceID ``S-<number>``; *fields* are put in its place."""
+    moment = "2024-05-31T09:30:00Z"
+    return {
+        "ImportSyncRecordID": 1000 + number,
+        "VeetroID": number,
+        "EntityID_Owner": 7,
+        "VeetroType": "Contact",
+        "SourceID": f"S-{number}",
+        "ApplyAction": 1,
+        "RemoteTimeStamp": moment,
+        "Delete": False,
+        "CurrentStatusId": 2,
+        "Retried": 0,
+        "LocalTimeStamp": moment,
+        "DateLastModifiedRemoteUtc": moment,
+        "DateLastModifiedLocalUtc": moment,
+        "CurrentStatus": "Completed",
+        **fields,
+    }
+
+
+def lines(*records: dict[str, Any]) -> bytes:
+    """Records as NDJSON."""
+    return b"".join(json.dumps(entry, ensure_ascii=False).encode() + b"\n" for entry in records)
+
+
+def many(count: int, /, **fields: Any) -> bytes:
+    """So many records as NDJSON, all with these *fields*."""
+    return lines(*(record(number, **fields) for number in range(1, count + 1)))

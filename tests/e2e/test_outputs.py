@@ -1,0 +1,125 @@
+"""Where results go, and what happens where they cannot go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from batcher.sandbox import Sandbox
+from tests.e2e.conftest import StartSandbox
+from tests.e2e.program import COMMAND, ROOT, Program, lines, many, read_lines, record
+
+
+def test_closed_standard_output(program: Program, start_sandbox: StartSandbox) -> None:
+    """``| head -1``: the run ends quietly with 9, long before it has sent everything."""
+    sandbox = start_sandbox(latency=0.005)
+    (program.directory / "records.ndjson").write_bytes(many(5000))
+    process = program.start("records.ndjson", "--endpoint", sandbox.url, "--connections=8", "--progress=off")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b'{"line":')
+    process.stdout.close()
+    process.stdout = None
+    done = program.finish(process)
+    assert done.code == 9
+    assert "standard output was closed by its reader" in done.err
+    assert sum(sandbox.stats().applied.values()) < 5000
+
+
+def test_paths_that_cannot_be_written(program: Program, sandbox: Sandbox) -> None:
+    """A missing folder or a folder of that name ends the run with 9 before anything is sent, and is named."""
+    directory = str(program.directory)
+    options = [
+        ("--results", "missing/file"),
+        ("--results", directory),
+        ("--rejects", directory),
+        ("--summary", "missing/file"),
+    ]
+    done = program.run_each((("--endpoint", sandbox.url, *option), many(3)) for option in options)
+    for run, (_, path) in zip(done, options, strict=True):
+        assert run.code == 9
+        assert path in run.err
+    assert sandbox.stats().requests == 0
+
+
+def test_full_disk(program: Program, sandbox: Sandbox) -> None:
+    """A disk that is full ends the run with 9, and the reason is told."""
+    given = {"--results": many(3), "--rejects": b"{}\n", "--summary": many(1)}
+    for done in program.run_each(
+        (("--endpoint", sandbox.url, option, "/dev/full"), text) for option, text in given.items()
+    ):
+        assert done.code == 9
+        assert "/dev/full cannot be written: No space left on device" in " ".join(done.err.split())
+        assert "(exit 9)" in done.err
+
+
+def test_full_disk_behind_standard_output(program: Program, sandbox: Sandbox) -> None:
+    """The same where the shell opened the file."""
+    with Path("/dev/full").open("wb") as full:
+        done = program.finish(program.start("--endpoint", sandbox.url, stdout=full), many(3))
+    assert done.code == 9
+    assert "standard output cannot be written: No space left on device" in " ".join(done.err.split())
+
+
+def test_an_input_by_another_name(program: Program, sandbox: Sandbox) -> None:
+    """Nothing is written to a file that is read, be it by a link or by the shell's redirections: 2, and it is whole."""
+    given = program.directory / "records"
+    given.write_bytes(many(3))
+    (program.directory / "link").symlink_to(given)
+    options = ("--endpoint", sandbox.url)
+    with given.open("rb") as reading, given.open("ab") as appending:
+        begun = [
+            program.start("records", *options, "--results=link"),
+            program.start("records", *options, "--rejects=link"),
+            program.start("records", *options, "--summary=link"),
+            program.start(*options, "--results=records", stdin=reading),
+            program.start("records", *options, stdout=appending),
+        ]
+        done = [program.finish(process) for process in begun]
+    for run in done:
+        assert (run.code, run.out) == (2, b"")
+        assert "is the same file as INPUT" in run.err
+    assert given.read_bytes() == many(3)
+    assert sandbox.stats().requests == 0
+
+
+def test_no_results(program: Program, sandbox: Sandbox) -> None:
+    """--results none writes no result lines, and the rejects still come."""
+    done = program.run("--endpoint", sandbox.url, "--results=none", "--rejects=rejects", given=lines(record(1), {}))
+    assert (done.code, done.out) == (3, b"")
+    assert [entry["line"] for entry in read_lines((program.directory / "rejects").read_bytes())] == [2]
+    assert list(program.directory.iterdir()) == [program.directory / "rejects"]
+
+
+def test_a_pipe_of_results_by_name(program: Program, sandbox: Sandbox) -> None:
+    """A named pipe takes results, and is not cut or made somebody's own."""
+    pipe = program.directory / "pipe"
+    os.mkfifo(pipe, 0o644)
+    process = program.start("--endpoint", sandbox.url, "--results=pipe")
+    assert process.stdin is not None
+    process.stdin.write(many(3))
+    process.stdin.close()
+    assert len(read_lines(pipe.read_bytes())) == 3
+    assert program.finish(process).code == 0
+    assert pipe.stat().st_mode & 0o777 == 0o644
+
+
+def test_standard_streams_that_are_closed(program: Program, sandbox: Sandbox) -> None:
+    """Without standard error the results come all the same; without standard output nothing is sent: 9."""
+
+    def run(redirection: str) -> tuple[int, bytes]:
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {redirection}', "sh", *COMMAND, "--endpoint", sandbox.url],
+            cwd=program.directory,
+            env={"PYTHONPATH": str(ROOT)},
+            input=many(3),
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    code, out = run("2>&-")
+    assert (code, len(read_lines(out))) == (0, 3)
+    assert sandbox.stats().requests == 3
+    assert run(">&-") == (9, b"")
+    assert sandbox.stats().requests == 3
