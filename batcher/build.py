@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
 
 from batcher.core.answer import Matcher
 from batcher.core.breaker import Breaker
@@ -15,7 +21,13 @@ from batcher.core.retry import Policy, RetryBudget
 from batcher.core.soap import VERSIONS
 from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
-from batcher.errors import SettingsError
+from batcher.core.verdict import Outcome
+from batcher.errors import OutputFailed, SettingsError
+from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.memory import Memory
+from batcher.flow.ledger.projection import Projection
+from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.writer import LedgerWriter
 from batcher.flow.pipeline import Pipeline, Times
 from batcher.flow.session import Credentials, Session
 from batcher.flow.sink import FileSink, LineFile, Sink
@@ -80,8 +92,8 @@ class Parts:
             budget=RetryBudget(settings.retry_budget),
         )
 
-    def pipeline(self, source: Source, sink: Sink) -> Pipeline:
-        """The run from *source* to *sink*."""
+    def pipeline(self, source: Source, sink: Sink, kept: Kept | None = None) -> Pipeline:
+        """The run from *source* to *sink*; *kept* is its ledger, whose writer is the sink then."""
         settings = self._settings
         return Pipeline(
             source=source,
@@ -94,7 +106,62 @@ class Parts:
             observer=self._observer,
             clock=time.monotonic,
             wall=time.time,
+            intents=None if kept is None else kept.writer,
+            memory=None if kept is None else kept.memory,
         )
+
+    def keep_ledger(self, files: Mapping[str, str]) -> Kept:
+        """The run's ledger, as *settings* name it, and the output *files* made from it; it blocks while it reads.
+
+        Raises:
+            LedgerInUse: another run writes it.
+            LedgerRefused: it is no ledger, or belongs to another run.
+            OutputFailed: it cannot be written.
+        """
+        settings = self._settings
+        assert settings.ledger is not None  # noqa: S101 - the caller has asked
+        lock = Lock(settings.ledger, settings.ledger_wait)
+        try:
+            store = Store(settings.ledger, create=True)
+            store.bind(
+                {
+                    "endpoint": settings.require_endpoint(),
+                    "operation": OPERATION,
+                    "defaults": orjson.dumps(dict(settings.default), option=orjson.OPT_SORT_KEYS).decode(),
+                    "order": ",".join(settings.order_by) or "none",
+                    "skip": str(settings.skip),
+                }
+            )
+            memory = Memory(Store(settings.ledger))
+            projection = Projection(store, files.get("results"), files.get("rejects"))
+            limit = self._service.limit
+            writer = LedgerWriter(store, projection, self._observer, time.monotonic, lambda: limit.value)
+        except BaseException:
+            lock.close()
+            raise
+        return Kept(lock, writer, memory, store.counts())
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An open ledger.
+
+    Attributes:
+        lock: held until the run has ended.
+        writer: keeps it; the run's sink.
+        memory: what earlier runs have left.
+        earlier: records by outcome that earlier runs have brought to their end.
+    """
+
+    lock: Lock
+    writer: LedgerWriter
+    memory: Memory
+    earlier: Mapping[Outcome, int]
+
+    def close(self) -> None:
+        """Let go of it, once the writer has ended."""
+        self.memory.close()
+        self.lock.close()
 
 
 def _route(settings: Settings) -> Route:
@@ -122,24 +189,60 @@ def open_source(settings: Settings) -> FileSource:
 
 
 def open_outputs(settings: Settings) -> tuple[FileSink, dict[str, str]]:
-    """Where results and rejects go, and the names of those that are files; a terminal is not flooded with them.
+    """Where results and rejects go, and the names of those that are files.
 
     Raises:
         OutputFailed: one cannot be opened.
+        SettingsError: one is an input by another name.
+    """
+    files = name_outputs(settings)
+    sink = FileSink(
+        LineFile(files["results"]) if "results" in files else None,
+        LineFile(files["rejects"]) if "rejects" in files else None,
+    )
+    return sink, {name: path for name, path in files.items() if path != "-"}
+
+
+def name_outputs(settings: Settings) -> dict[str, str]:
+    """The paths that results and rejects go to, where they go anywhere; a terminal is not flooded with them.
+
+    Raises:
+        OutputFailed: standard output is meant, and closed.
+        SettingsError: one is an input by another name.
     """
     results = settings.results
+    if results == "-" and sys.stdout is None:
+        raise OutputFailed("standard output is closed: name a file with --results")
     if results == "-" and os.isatty(1):
         results = time.strftime("./veetro-results-%Y%m%d-%H%M%S.ndjson")
-    files = {
-        name: path
-        for name, path in (("results", results), ("rejects", settings.rejects))
-        if path is not None and path != "-"
-    }
-    sink = FileSink(
-        None if results is None else LineFile(results),
-        None if settings.rejects is None else LineFile(settings.rejects),
-    )
-    return sink, files
+    _refuse_inputs(settings)
+    return {name: path for name, path in (("results", results), ("rejects", settings.rejects)) if path is not None}
+
+
+def _refuse_inputs(settings: Settings) -> None:
+    """No file is written while it is read, whatever names lead to it: a link, or a redirection of the shell."""
+    inputs = {_identity(0 if path == "-" else path): path for path in settings.inputs}
+    for option, path in (
+        ("--results", settings.results),
+        ("--rejects", settings.rejects),
+        ("--summary", settings.summary),
+        ("--ledger", settings.ledger),
+    ):
+        if path is None:
+            continue
+        same = inputs.get(_identity(1 if path == "-" else path) or ())
+        if same is not None:
+            problem = f"{path} is the same file as INPUT {same}, which would be lost"
+            raise SettingsError(option, problem, "give it a path of its own")
+
+
+def _identity(file: str | int) -> tuple[int, ...] | None:
+    """What is equal for two names of one regular file; None for all that is none."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 - also of a descriptor
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _read_secrets(settings: Settings) -> tuple[Credentials | None, Secret | None]:

@@ -86,7 +86,7 @@ def _refuse_paths(settings: Settings) -> None:
         path = getattr(settings, name.replace("-", "_"))
         if path is not None:
             taken[_place(path)] = f"--{name}"
-    for name in ("results", "rejects", "summary"):
+    for name in ("results", "rejects", "summary", "ledger"):
         path = getattr(settings, name)
         if path in (None, "-", os.devnull):
             continue

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 import uvloop
 
-from batcher.build import Parts, open_outputs, open_source
+from batcher.build import Kept, Parts, name_outputs, open_outputs, open_source
 from batcher.core.events import Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed, RunAborted
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
-from batcher.flow.sink import LineFile, QueueSink
+from batcher.flow.sink import LineFile, QueueSink, Sink
 from batcher.flow.source import FileSource, IterableSource
 from batcher.flow.transport import SessionTransport
 from batcher.observe.lines import Lines
@@ -33,6 +34,8 @@ from batcher.settings import Settings
 
 _PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
 """Of exit codes, where several hold."""
+_LAST_LINES = 2.0
+"""Seconds for writing the last result lines, once a run was told to leave."""
 
 
 def submit_command(settings: Settings) -> int:
@@ -54,7 +57,7 @@ async def run_submit(settings: Settings, lines: Lines) -> int:
 
 async def submit(
     records: Iterable[Any] | AsyncIterable[Any], settings: Settings, observer: Observer | None = None
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """Submit *records* and yield one result for each, in finishing order: what the command does, for programs.
 
     Args:
@@ -67,8 +70,9 @@ async def submit(
         RunAborted: after the last result, where the run ended before its records did.
     """
     sink = QueueSink()
+    source = IterableSource(records, max_line_bytes=settings.max_line_bytes, skip=settings.skip, limit=settings.limit)
     parts = Parts(settings, observer or Tally())
-    pipeline = parts.pipeline(IterableSource(records, max_line_bytes=settings.max_line_bytes), sink)
+    pipeline = parts.pipeline(source, sink)
     running = asyncio.create_task(pipeline.run())
     running.add_done_callback(lambda _: sink.finish())
     try:
@@ -76,13 +80,15 @@ async def submit(
             yield result
         await running
     finally:
-        if not running.done():
-            pipeline.drain(Ending(INTERRUPTED, "the caller wants no more results"), "interrupted")
-            pipeline.leave()
-            while await sink.take() is not None:
-                pass
-            await running
-        await parts.transport.close()
+        try:
+            if not running.done():
+                pipeline.drain(Ending(INTERRUPTED, "the caller wants no more results"), "interrupted")
+                pipeline.leave()
+                while await sink.take() is not None:
+                    pass
+                await running
+        finally:
+            await parts.transport.close()
     if pipeline.endings:
         worst = min(pipeline.endings, key=lambda ending: _PRECEDENCE.index(ending.exit_code))
         error = RunAborted(worst.reason)
@@ -109,15 +115,28 @@ class _Command:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.transport.close)
             await self._serve_metrics(stack)
-            sink, self._files = open_outputs(settings)
-            pipeline = parts.pipeline(source, sink)
-            self._connect(pipeline, parts.transport, source)
-            stack.enter_context(_signals(pipeline))
+            kept, sink = self._open_outputs(parts, stack)
+            # Already now: who cannot write it says so before anything is sent.
+            summary = None if settings.summary is None else LineFile(settings.summary)
+            pipeline = parts.pipeline(source, sink, kept)
+            self._connect(pipeline, parts.transport, source, kept)
+            stack.enter_context(_signals(pipeline, self._lines, settings.drain_timeout))
             await stack.enter_async_context(shown(progress))
             await pipeline.run()
-        return self._end(pipeline)
+        return self._end(pipeline, summary)
 
-    def _connect(self, pipeline: Pipeline, transport: SessionTransport, source: FileSource) -> None:
+    def _open_outputs(self, parts: Parts, stack: contextlib.AsyncExitStack) -> tuple[Kept | None, Sink]:
+        if self._settings.ledger is None:
+            sink, self._files = open_outputs(self._settings)
+            return None, sink
+        files = name_outputs(self._settings)
+        kept = parts.keep_ledger(files)
+        stack.callback(kept.close)
+        self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": self._settings.ledger}
+        self._tally.earlier = kept.earlier
+        return kept, kept.writer
+
+    def _connect(self, pipeline: Pipeline, transport: SessionTransport, source: FileSource, kept: Kept | None) -> None:
         submitter = pipeline.submitter
         self._tally.gauges = lambda: Gauges(
             in_flight=submitter.gate.in_flight,
@@ -125,6 +144,7 @@ class _Command:
             limit=submitter.limit,
             connections=transport.connections(),
             opened=transport.opened,
+            uncommitted=0 if kept is None else kept.writer.uncommitted,
         )
         self._tally.input_size = source.total_bytes
         self._tally.input_read = lambda: source.bytes_read
@@ -149,61 +169,80 @@ class _Command:
     def _status(self) -> Mapping[str, object]:
         return Summary.of(self._tally, endpoint=self._endpoint, files=self._files).to_json()
 
-    def _end(self, pipeline: Pipeline) -> int:
-        settings = self._settings
-        code = exit_code(pipeline.endings, self._tally, settings)
-        notes = [] if pipeline.records else ["there was no record in the input"]
-        last = pipeline.last if pipeline.endings else None
-        if settings.summary is not None:
-            self._files["summary"] = settings.summary
-        summary = Summary.of(
+    def _end(self, pipeline: Pipeline, file: LineFile | None) -> int:
+        """Tell how the run ended, in *file* too, and return the exit code."""
+        summary = self._summarize(pipeline, exit_code(pipeline.endings, self._tally, self._settings))
+        if file is not None:
+            try:
+                file.write(orjson.dumps(summary.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                file.close()
+            except OutputFailed as error:
+                reason = "; ".join(filter(None, (summary.reason, str(error))))
+                summary = dataclasses.replace(summary, exit_code=OutputFailed.exit_code, reason=reason)
+        code = summary.exit_code or 0
+        self._tally.end(code)
+        self._lines.write(summary.to_text())
+        return code
+
+    def _summarize(self, pipeline: Pipeline, code: int) -> Summary:
+        files, last = self._files, pipeline.last if pipeline.endings else None
+        if self._settings.summary is not None:
+            files["summary"] = self._settings.summary
+        return Summary.of(
             self._tally,
             exit_code=code,
             reason="; ".join(ending.reason for ending in pipeline.endings),
             endpoint=self._endpoint,
-            files=self._files,
-            read_through=None if last is None else Position(last.number, last.input),
-            notes=notes,
+            files=files,
+            read_through=None if last is None or self._settings.ledger else Position(last.number, last.input),
+            notes=[] if pipeline.records else ["there was no record in the input"],
         )
-        self._tally.end(code)
-        if settings.summary is not None:
-            try:
-                file = LineFile(settings.summary)
-                file.write(orjson.dumps(summary.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-                file.close()
-            except OutputFailed as error:
-                self._lines.write(f"veetro-batch: error: {error}")
-                code = OutputFailed.exit_code
-        self._lines.write(summary.to_text())
-        return code
 
 
 def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> int:
     """What a run's process ends with."""
-    outcomes = tally.outcomes
+    outcomes = tally.all_outcomes
     codes = {ending.exit_code for ending in endings}
     if outcomes[Outcome.IN_DOUBT]:
         codes.add(4)
-    if outcomes[Outcome.REJECTED] + outcomes[Outcome.INVALID] > settings.allow_rejected.of(tally.records):
+    if outcomes[Outcome.REJECTED] + outcomes[Outcome.INVALID] > settings.allow_rejected.of(sum(outcomes.values())):
         codes.add(3)
     return next((code for code in _PRECEDENCE if code in codes), 0)
 
 
 @contextlib.contextmanager
-def _signals(pipeline: Pipeline) -> Iterator[None]:
-    """Within the block the first SIGTERM or SIGINT drains the run, and a second one leaves at once."""
+def _signals(pipeline: Pipeline, lines: Lines, drain_timeout: float) -> Iterator[None]:
+    """Within the block the first SIGTERM or SIGINT drains the run, and a second one leaves at once.
+
+    A thread that writes results to a pipe which nobody reads cannot be woken: the process then ends without it.
+    """
     loop = asyncio.get_running_loop()
+    breaking_off: asyncio.TimerHandle | None = None
 
     def hear(number: signal.Signals) -> None:
-        if pipeline.submitter.gate.closed:
+        nonlocal breaking_off
+        patience = 0.0
+        if breaking_off is not None:
+            breaking_off.cancel()
             pipeline.leave()
         else:
-            pipeline.drain(Ending(INTERRUPTED, f"{number.name} was received"), "interrupted")
+            patience = drain_timeout
+            if pipeline.submitter.gate.closed:
+                lines.write(f"veetro-batch: {number.name} was received while the run ends; a second one leaves at once")
+            else:
+                pipeline.drain(Ending(INTERRUPTED, f"{number.name} was received"), "interrupted")
+        breaking_off = loop.call_later(patience + _LAST_LINES, break_off)
+
+    def break_off() -> None:
+        lines.write("veetro-batch: error: nobody reads the results: the last lines are lost")
+        os._exit(OutputFailed.exit_code)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, hear, number)
     try:
         yield
     finally:
+        if breaking_off is not None:
+            breaking_off.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

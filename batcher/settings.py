@@ -222,6 +222,17 @@ class Settings:
         OUTPUT,
         "where result lines go, one a record; with a terminal on standard output ./veetro-results-TIME.ndjson",
     )
+    ledger: str | None = option(
+        None,
+        "PATH",
+        optional(PATH),
+        OUTPUT,
+        "keep a durable ledger in this file, on a local disk: run the same command again to resume after a stop or a"
+        " crash",
+    )
+    ledger_wait: float = option(
+        0.0, "TIME", duration(zero=True), OUTPUT, "wait so long for another run on the same ledger to end"
+    )
     rejects: str | None = option(
         None, "PATH", optional(PATH), OUTPUT, "the result lines that are not delivered, with their records"
     )

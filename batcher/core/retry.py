@@ -64,6 +64,11 @@ class History:
     fault: Problem | None = None
     doubt: Problem | None = None
 
+    @property
+    def may_be_applied(self) -> bool:
+        """An attempt of it was not refused for certain: a fault does not prove that nothing was saved."""
+        return self.doubt is not None or self.fault is not None
+
     def cut_short(self, problem: Problem) -> None:
         """Its attempt was ended by us: it may have been applied."""
         self.attempts += 1
@@ -134,12 +139,14 @@ def decide(
         return Again(_wait(history.spent, judgement, jitter), budgeted=True)
     if verdict is Verdict.REFUSED or refusal is Refusal.OWN:
         return _refuse(history, judgement)
-    if verdict is Verdict.NOT_SENT or refusal in _AT_ONCE:
+    if verdict is Verdict.NOT_SENT:
         return Again(0.0, budgeted=False)
     history.refused += others_accepted
     patience = policy.max_attempts * (_THROTTLED_PATIENCE if verdict is Verdict.THROTTLED else 1)
     if history.refused >= patience:
         return _refuse(history, judgement)
+    if refusal in _AT_ONCE:
+        return Again(0.0, budgeted=False)
     # With Retry-After all sending waits, this record among the rest; 0 and a date in the past ask for no wait at all.
     alone = 0.0 if judgement.retry_after else _backoff(history.attempts - history.spent, jitter)
     return Again(alone, budgeted=False)

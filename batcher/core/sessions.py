@@ -1,12 +1,13 @@
 """Is the session lost, or is it the record? What the refusals for want of a session tell, session by session.
 
 A lost session refuses everybody, a record that the service will not take from us refuses alone: so the first refusal is
-met by waiting for what others hear, unless there are no others, and the second by a new login. A record that is refused
-again in a newer session, in which others are accepted, is refused for itself.
+met by waiting for what others hear, unless there are no others, and the second by a new login. A record is refused for
+itself if the session that refused it went on taking others that were sent later, and a newer one refuses it again.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -29,9 +30,18 @@ class Refusal(Enum):
     """The record is refused for itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """That a record was refused for want of a session: in which *session*, and when (*at*)."""
+
+    session: int
+    at: float
+
+
 @dataclass(slots=True)
 class _Session:
     accepted: int = 0
+    accepted_from: float = -math.inf  # when the youngest request that was accepted had begun
     refused: set[int] = field(default_factory=set)
     refused_in_a_row: set[int] = field(default_factory=set)
 
@@ -53,33 +63,44 @@ class Sessions:
         self.current += 1
         self._before, self._session = self._session, _Session()
 
-    def accept(self, session: int) -> None:
-        """A record was accepted that was sent in *session*."""
-        if session == self.current:
-            self._session.accepted += 1
-            self._session.refused_in_a_row.clear()
+    def accept(self, session: int, began: float) -> None:
+        """A record was accepted by a request that was sent in *session* and had begun at *began*."""
+        books = self._books(session)
+        if books is not None:
+            books.accepted += 1
+            books.accepted_from = max(books.accepted_from, began)
+            books.refused_in_a_row.clear()
 
-    def refuse(self, session: int, record: int, *, before: int | None, overtaken: bool, alone: bool) -> Refusal:
+    def overtaken(self, refused: Refused | None) -> bool:
+        """Whether a session went on taking others after it had refused a record: then it was not the session."""
+        books = None if refused is None else self._books(refused.session)
+        return books is not None and refused is not None and books.accepted_from > refused.at
+
+    def refuse(self, session: int, record: int, *, before: Refused | None, alone: bool) -> Refusal:
         """A record was refused for want of a session.
 
         Args:
             session: that it was sent in.
             record: its ordinal.
-            before: the session in which this record was refused the last time, if ever.
-            overtaken: others were accepted that were sent after it had been refused.
+            before: its last refusal of this kind, if there was one.
             alone: no record is in flight or waits to be sent but this one and others that were refused.
         """
         if session != self.current:
             return Refusal.OUTDATED
         books = self._session
         books.refused.add(record)
-        books.refused_in_a_row.add(record)
-        in_newer = before is not None and before < session
-        if in_newer and (books.accepted > 0 or overtaken or (alone and self._few_before(record))):
+        overtaken = self.overtaken(before)
+        if before is not None and before.session < session and (overtaken or (alone and self._few_before(record))):
             return Refusal.OWN
-        if len(books.refused_in_a_row) == 1 and not alone:
+        if not overtaken:  # else it is no witness against the session
+            books.refused_in_a_row.add(record)
+        if not alone and (overtaken or len(books.refused_in_a_row) == 1):
             return Refusal.UNCLEAR
         return Refusal.LOST if books.accepted > 0 or self.current == 0 else Refusal.USELESS
+
+    def _books(self, session: int) -> _Session | None:
+        """On the session in use and the one before; older ones are forgotten."""
+        return {self.current: self._session, self.current - 1: self._before}.get(session)
 
     def _few_before(self, record: int) -> bool:
         """The session before accepted many and refused this record among few: it was not the session.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
 from batcher.core.breaker import Breaker
 from batcher.core.events import Observer, Paused, Resumed
@@ -29,8 +30,36 @@ class Turn:
     probe: bool
 
 
+class Intents(Protocol):
+    """Holds durably which records may be sent. What is not declared has certainly not been sent."""
+
+    def on_declared(self, declared: Callable[[Sequence[Job]], None]) -> None:
+        """Tell *declared* the jobs whose declaration is durable."""
+        ...
+
+    def wanted(self, ahead: int, limit: int) -> int:
+        """How many more to declare, while *ahead* are declared and wait, and *limit* may be in flight."""
+        ...
+
+    def declare(self, jobs: Sequence[Job]) -> None:
+        """Begin to make durable that *jobs* may be sent."""
+        ...
+
+    def retract(self, job: Job) -> None:
+        """*job* was not applied for certain, and waits again."""
+        ...
+
+
 class Gate:
     """Hands records to workers.
+
+    Args:
+        limit: how many may be in flight.
+        breaker: whether the service is taken to be down.
+        budget: how many retries there may be.
+        observer: hears of pauses.
+        clock: seconds, monotonic.
+        intents: holds durably what may be sent; without it everything may.
 
     Attributes:
         in_flight: turns that were taken and not yet given back.
@@ -38,7 +67,13 @@ class Gate:
     """
 
     def __init__(
-        self, limit: Limit, breaker: Breaker, budget: RetryBudget, observer: Observer, clock: Callable[[], float]
+        self,
+        limit: Limit,
+        breaker: Breaker,
+        budget: RetryBudget,
+        observer: Observer,
+        clock: Callable[[], float],
+        intents: Intents | None = None,
     ) -> None:
         self._limit = limit
         self._breaker = breaker
@@ -46,6 +81,12 @@ class Gate:
         self._observer = observer
         self._clock = clock
         self.in_flight = 0
+        self._intents = intents
+        if intents is not None:
+            intents.on_declared(self._take_in)
+        self._undeclared: deque[Job] = deque()
+        self._again_undeclared: list[tuple[float, int, Job]] = []
+        self._declaring: deque[Job] = deque()
         self._workers: deque[asyncio.Future[Turn | None]] = deque()
         self._ready: deque[Job] = deque()
         self._again: list[tuple[float, int, Job]] = []  # heaps by the time at which each may be sent again
@@ -60,7 +101,8 @@ class Gate:
 
     def __len__(self) -> int:
         """Records that wait here."""
-        return len(self._ready) + len(self._again) + len(self._again_budgeted)
+        declared = len(self._ready) + len(self._again) + len(self._again_budgeted)
+        return declared + len(self._declaring) + len(self._undeclared) + len(self._again_undeclared)
 
     @property
     def unusable_since(self) -> float | None:
@@ -69,12 +111,17 @@ class Gate:
 
     def put(self, job: Job) -> None:
         """Let *job* wait for its turn behind the others."""
-        self._ready.append(job)
+        (self._ready if self._may_be_sent(job) else self._undeclared).append(job)
         self._pump()
 
     def put_again(self, job: Job, again: Again) -> None:
         """Let *job* be sent again as *again* says, ahead of what was never sent."""
-        heap = self._again_budgeted if again.budgeted else self._again
+        if self._intents is not None and job.declared and not job.history.may_be_applied:
+            self._intents.retract(job)
+        if self._may_be_sent(job):
+            heap = self._again_budgeted if again.budgeted else self._again
+        else:
+            heap = self._again_undeclared
         heapq.heappush(heap, (self._clock() + again.delay, next(self._tie), job))
         self._pump()
 
@@ -120,8 +167,15 @@ class Gate:
     def close(self, kind: str, message: str) -> list[Job]:
         """Let nobody through any more, for the reason that *kind* and *message* give; gives back all that wait."""
         self.closed = (kind, message)
-        waiting = [*(job for _, _, job in sorted([*self._again, *self._again_budgeted])), *self._ready]
+        waiting = [
+            *(job for _, _, job in sorted([*self._again, *self._again_budgeted, *self._again_undeclared])),
+            *self._ready,
+        ]
+        waiting += [*self._declaring, *self._undeclared]
+        self._declaring.clear()
+        self._undeclared.clear()
         self._again.clear()
+        self._again_undeclared.clear()
         self._again_budgeted.clear()
         self._ready.clear()
         if self._timer is not None:
@@ -135,6 +189,8 @@ class Gate:
     def _pump(self) -> None:
         """Give every record its turn that may have it now."""
         now = self._clock()
+        if self._intents is not None and not self.closed:
+            self._declare(self._intents, now)
         while self._workers and not self.closed:
             worker = self._workers[0]
             if worker.done():  # its worker was cancelled
@@ -155,6 +211,41 @@ class Gate:
         self._tell()
         self._set_timer(now)
 
+    def _may_be_sent(self, job: Job) -> bool:
+        return self._intents is None or job.declared
+
+    def _declare(self, intents: Intents, now: float) -> None:
+        """Declare what will be sent next; while nothing is sent, nothing but a probe."""
+        while self._again_undeclared and self._again_undeclared[0][0] <= now:
+            self._undeclared.appendleft(heapq.heappop(self._again_undeclared)[2])
+        ahead = len(self._ready) + len(self._declaring)
+        if self._held or now < self._until or not self._undeclared:
+            return
+        if self._breaker.is_open:
+            due = any(heap and heap[0][0] <= now for heap in (self._again, self._again_budgeted))
+            wanted = int(not ahead and not due and not self._probing and now >= self._breaker.next_probe)
+            if wanted:
+                probe = min(self._undeclared, key=self._rank)
+                self._undeclared.remove(probe)
+                self._undeclared.appendleft(probe)
+        else:
+            wanted = intents.wanted(ahead, self._limit.value)
+        jobs = [self._undeclared.popleft() for _ in range(min(wanted, len(self._undeclared)))]
+        if jobs:
+            self._declaring += jobs
+            intents.declare(jobs)
+
+    def _take_in(self, jobs: Sequence[Job]) -> None:
+        """These are declared now."""
+        for job in jobs:
+            if self._declaring and self._declaring[0] is job:  # else the gate was closed meanwhile
+                self._ready.append(self._declaring.popleft())
+        self._pump()
+
+    def _rank(self, job: Job) -> tuple[bool, bool]:
+        """How good a probe it is, the least is best: safe to send twice, and not one that the breaker has met."""
+        return (not job.record.safe, self._breaker.has_met(job.ordinal))
+
     def _may_send(self, now: float) -> bool:
         if self._held or now < self._until:
             return False
@@ -174,7 +265,7 @@ class Gate:
         due = sorted(entry for heap in (self._again, self._again_budgeted) for entry in heap if entry[0] <= now)
         job = min(
             [*(job for _, _, job in due), *self._ready],
-            key=lambda job: (not job.record.safe, self._breaker.has_met(job.ordinal)),
+            key=self._rank,
             default=None,
         )
         if job is not None:
@@ -199,7 +290,8 @@ class Gate:
             return
         instants = [self._until]
         if self._workers and not self._held:
-            instants += [heap[0][0] for heap in (self._again, self._again_budgeted) if heap]
+            heaps = (self._again, self._again_budgeted, self._again_undeclared)
+            instants += [heap[0][0] for heap in heaps if heap]
             if self._again_budgeted and self._again_budgeted[0][0] <= now:
                 instants.append(int(now) + 1.0)  # the retry budget thinks in seconds
             if self._breaker.is_open and not self._probing:

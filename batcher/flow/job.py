@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batcher.core.record import Record
 from batcher.core.retry import History
+from batcher.core.sessions import Refused
 from batcher.flow.source import Line
 
 
@@ -22,7 +23,7 @@ class Job:
         tried_at: when its last attempt ended, or its first began: a request that began later and was accepted proves
             that the service takes others.
         declared: the ledger holds durably that it may have been sent; with a ledger nothing is sent before.
-        refused_in: the session in which it was last refused for want of a session, or None.
+        refused: when it was last refused for want of a session, and in which, or None.
     """
 
     ordinal: int
@@ -31,5 +32,5 @@ class Job:
     read_at: float
     history: History
     tried_at: float = 0.0
-    refused_in: int | None = None
+    refused: Refused | None = None
     declared: bool = False

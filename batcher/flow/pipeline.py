@@ -10,14 +10,16 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from batcher.core.events import Draining, Observer, RecordEnded, RecordRead
+from batcher.core.events import Draining, Observer, RecordEnded, RecordRead, RecordResumed
 from batcher.core.record import RecordReader, key_as_json
 from batcher.core.result import Result
 from batcher.core.retry import History
 from batcher.core.stop import StopRule
 from batcher.core.verdict import Outcome, Problem
-from batcher.errors import OutputFailed, RecordError, RunAborted, ServiceUnusable
+from batcher.errors import LedgerRefused, OutputFailed, RecordError, RunAborted, ServiceUnusable
+from batcher.flow.gate import Intents
 from batcher.flow.job import Job
+from batcher.flow.ledger.memory import Memory
 from batcher.flow.sink import Sink
 from batcher.flow.source import Line, Source
 from batcher.flow.submit import Service, Submitter
@@ -31,6 +33,7 @@ _LOOK = 0.2
 """Seconds between two looks at how long an outage has lasted."""
 
 INTERRUPTED, STOPPED = 6, 5
+_CRASH = Problem("crash", "an earlier run was killed between sending it and writing down the answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Pipeline:
         sink: of the results.
         stop: when too much goes wrong.
         times: the operator's patience.
+        intents: the ledger's, if there is one.
+        memory: what earlier runs on that ledger have left.
         observer: hears what happens.
         clock: seconds, monotonic.
         wall: seconds since 1970.
@@ -83,7 +88,11 @@ class Pipeline:
         observer: Observer,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        intents: Intents | None = None,
+        memory: Memory | None = None,
     ) -> None:
+        self._memory = memory
+        self._policy = service.policy
         self._source = source
         self._reader = reader
         self._breaker = service.breaker
@@ -94,7 +103,7 @@ class Pipeline:
         self._times = times
         self._observer = observer
         self._clock = clock
-        self.submitter = Submitter(service, observer, self._finish, self._give_up, clock, wall)
+        self.submitter = Submitter(service, observer, self._finish, self._give_up, clock, wall, intents)
         self.endings: list[Ending] = []
         self.last: Line | None = None
         self.records = 0
@@ -164,12 +173,18 @@ class Pipeline:
     async def _feed(self) -> None:
         try:
             while lines := await self._source.read():
+                if self._memory is not None:
+                    await self._memory.look_up(self.records + 1, len(lines))
                 read_at = self._clock()
                 for number, line in enumerate(lines):
                     await self._wait_for_room()
                     if number % _AT_A_TIME == 0:
                         await asyncio.sleep(0)
                     self._take(line, read_at)
+            if self._memory is not None and not self.submitter.gate.closed:
+                self._memory.end(self.records)
+        except LedgerRefused as error:
+            self.drain(Ending(error.exit_code, str(error)), "stopped")
         except RunAborted as error:
             self.endings.append(Ending(error.exit_code, str(error)))
         self._read_all = True
@@ -183,6 +198,14 @@ class Pipeline:
             await self._room.wait()
 
     def _take(self, line: Line, read_at: float) -> None:
+        crashed = False
+        if self._memory is not None:
+            recalled = self._memory.recall(self.records + 1, line)
+            if not isinstance(recalled, bool):
+                self.records += 1
+                self._observer.notice(RecordResumed(line.size))
+                return
+            crashed = recalled
         self._observer.notice(RecordRead(line.size))
         self.last = line
         self.records += 1
@@ -197,14 +220,18 @@ class Pipeline:
             self._refuse(line, error)
             return
         job = Job(self.records, line, record, read_at, History(record.safe))
+        if crashed:
+            job.declared = True
+            job.history.cut_short(_CRASH)
+            job.history.spent = 1
         self._held_bytes += len(record.envelope)
-        if self.submitter.gate.closed:
-            self.submitter.end_unsent(job)
+        if self.submitter.gate.closed or (crashed and not self._policy.may_resend(safe=record.safe)):
+            self.submitter.refuse(job)
         else:
             self.submitter.add(job)
 
     def _refuse(self, line: Line, error: RecordError) -> None:
-        result = invalid(line, error, self._reader)
+        result = invalid(line, error, self._reader, self.records)
         self._observer.notice(RecordEnded(result))
         self._put(result, len(line.raw))
 
@@ -255,8 +282,8 @@ class Pipeline:
                 self.drain(Ending(ServiceUnusable.exit_code, reason), "outage")
 
 
-def invalid(line: Line, error: RecordError, reader: RecordReader) -> Result:
-    """The result of a line that cannot become a record because of *error*."""
+def invalid(line: Line, error: RecordError, reader: RecordReader, ordinal: int = 0) -> Result:
+    """The result of a line, the run's record number *ordinal*, that cannot become a record because of *error*."""
     truncated = line.size > len(line.raw)
     return Result(
         line=line.number,
@@ -267,6 +294,7 @@ def invalid(line: Line, error: RecordError, reader: RecordReader) -> Result:
         hash=line.hash,
         problem=Problem(error.kind, error.message, error.field),
         input=line.input,
+        ordinal=ordinal,
         raw=line.raw,
         truncated=truncated,
     )

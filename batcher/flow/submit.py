@@ -18,10 +18,10 @@ from batcher.core.record import key_as_json
 from batcher.core.reply import Judge, judge_failure
 from batcher.core.result import Result
 from batcher.core.retry import Again, Ended, Policy, RetryBudget, decide
-from batcher.core.sessions import Refusal, Sessions
+from batcher.core.sessions import Refusal, Refused, Sessions
 from batcher.core.verdict import Judgement, Outcome, Problem, Verdict
 from batcher.errors import ServiceUnusable, TransportError
-from batcher.flow.gate import Gate, Turn
+from batcher.flow.gate import Gate, Intents, Turn
 from batcher.flow.job import Job
 from batcher.flow.order import Lanes
 from batcher.flow.session import Session
@@ -64,6 +64,7 @@ class Submitter:
         give_up: is told that nobody can log in; must close the gate.
         clock: seconds, monotonic.
         wall: seconds since 1970.
+        intents: holds durably what may be sent, where there is a ledger.
 
     Attributes:
         gate: where records wait.
@@ -78,6 +79,7 @@ class Submitter:
         give_up: Callable[[ServiceUnusable], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
+        intents: Intents | None = None,
     ) -> None:
         self._give_up = give_up
         self._service = service
@@ -85,7 +87,7 @@ class Submitter:
         self._finish = finish
         self._clock = clock
         self._wall = wall
-        self.gate = Gate(service.limit, service.breaker, service.budget, observer, clock)
+        self.gate = Gate(service.limit, service.breaker, service.budget, observer, clock, intents)
         self.accepted = 0
         self._accepted_from = float("-inf")  # when the youngest request that was accepted had begun
         self._lanes = Lanes()
@@ -110,8 +112,12 @@ class Submitter:
             self.gate.put(job)
 
     def end_unsent(self, job: Job) -> None:
-        """End *job*, which will not be sent again because the run ends."""
+        """End *job*, which was added and will not be sent again because the run ends."""
         self._end(job, job.history.conclude(*(self.gate.closed or ("stopped", "the run has ended"))))
+
+    def refuse(self, job: Job) -> None:
+        """End *job* instead of adding it: the run has ended, or it may not be sent again."""
+        self._report(job, job.history.conclude(*(self.gate.closed or ("stopped", "the run has ended"))))
 
     def abandon(self, kind: str, message: str) -> None:
         """Send nothing more: what waits ends now, with *kind* and *message* if it was never judged."""
@@ -159,16 +165,16 @@ class Submitter:
         if self.gate.closed:  # it was open when the record's turn came
             return _NOT_NOW, None
         number = self._sessions.current
-        judgement = await self._attempt(turn.job)
-        refusal = self._take_in(turn, judgement, number)
-        step = self._decide(turn.job, judgement, refusal)
+        judgement, began = await self._attempt(turn.job)
+        refusal = self._take_in(turn, judgement, number, began)
+        step = self._decide(turn.job, judgement, refusal, number)
         failed = await self._renew(number) if refusal is Refusal.LOST and not self.gate.closed else None
         if not turn.probe and (failed is not None or refusal is Refusal.USELESS):
             self._trip(turn, failed or judgement)
         return step, judgement
 
-    async def _attempt(self, job: Job) -> Judgement:
-        """Send the record once."""
+    async def _attempt(self, job: Job) -> tuple[Judgement, float]:
+        """Send the record once; what that meant, and when it began."""
         service, clock = self._service, self._clock
         envelope = job.record.envelope
         started = clock()
@@ -189,17 +195,15 @@ class Submitter:
             status, size = answer.status, len(answer.body)
             judgement = service.judge.judge(status, answer.headers, answer.body, self._wall())
         ended = clock()
-        if judgement.verdict is Verdict.ACCEPTED:
-            self._accepted_from = max(self._accepted_from, started)
         sent = 0 if judgement.verdict is Verdict.NOT_SENT else len(envelope)
         self._observer.notice(AttemptEnded(job.line.number, judgement, status, ended - started, sent, size))
         before = service.limit.value
         service.limit.hear(judgement.sample, ended - started, self.gate.in_flight, ended)
         if service.limit.value != before:
             self._observer.notice(LimitChanged(service.limit.value))
-        return judgement
+        return judgement, started
 
-    def _take_in(self, turn: Turn, judgement: Judgement, session: int) -> Refusal | None:
+    def _take_in(self, turn: Turn, judgement: Judgement, session: int, began: float) -> Refusal | None:
         """Let breaker, pauses and the session's books learn from an attempt."""
         service, now, job = self._service, self._clock(), turn.job
         service.breaker.hear(
@@ -212,28 +216,29 @@ class Submitter:
         )
         if judgement.verdict is Verdict.ACCEPTED:
             self.accepted += 1
-            self._sessions.accept(session)
+            self._sessions.accept(session, began)
+            self._accepted_from = max(self._accepted_from, began)
         elif judgement.verdict is Verdict.THROTTLED and judgement.retry_after is not None:
             self.gate.pause_until(now + judgement.retry_after)
         elif judgement.verdict is Verdict.NO_SESSION:
             self._suspects.add(job.ordinal)
             alone = self.gate.in_flight + self.waiting == len(self._suspects)
-            overtaken = job.history.refused > 0 or self._accepted_from > job.tried_at
-            refusal = self._sessions.refuse(
-                session, job.ordinal, before=job.refused_in, overtaken=overtaken, alone=alone
-            )
-            job.refused_in = session
-            return refusal
+            return self._sessions.refuse(session, job.ordinal, before=job.refused, alone=alone)
         return None
 
-    def _decide(self, job: Job, judgement: Judgement, refusal: Refusal | None) -> Ended | Again:
-        suspected = self.accepted > 0 and self._service.breaker.suspects_only(job.ordinal)
+    def _decide(self, job: Job, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
+        if judgement.verdict is Verdict.NO_SESSION:
+            passed = self._sessions.overtaken(job.refused)
+            job.refused = Refused(session, self._clock())
+        else:
+            suspected = self.accepted > 0 and self._service.breaker.suspects_only(job.ordinal)
+            passed = suspected or self._accepted_from > job.tried_at
         step = decide(
             job.history,
             judgement,
             self._service.policy,
             refusal=refusal,
-            others_accepted=suspected or self._accepted_from > job.tried_at,
+            others_accepted=passed,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
         job.tried_at = self._clock()
@@ -276,6 +281,13 @@ class Submitter:
         )
 
     def _end(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
+        self._suspects.discard(job.ordinal)
+        following = self._lanes.leave(job)
+        if following is not None and not self.gate.closed:
+            self.gate.put(following)
+        self._report(job, ended, judgement)
+
+    def _report(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
         delivered = ended.outcome is Outcome.DELIVERED
         result = Result(
             line=job.line.number,
@@ -287,13 +299,10 @@ class Submitter:
             fields=judgement.result if delivered and judgement is not None else b"",
             problem=ended.problem,
             input=job.line.input,
+            ordinal=job.ordinal,
             mismatch=delivered and judgement is not None and differs(job.record.key, judgement.key),
             raw=job.line.raw,
         )
-        self._suspects.discard(job.ordinal)
-        following = self._lanes.leave(job)
-        if following is not None and not self.gate.closed:
-            self.gate.put(following)
         self._observer.notice(RecordEnded(result))
         self._finish(job, result)
 

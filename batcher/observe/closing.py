@@ -42,7 +42,8 @@ def _head(summary: Summary) -> Iterator[str]:
     yield from _wrap(f"veetro-batch {ending}{code}" + (f": {summary.reason}" if summary.reason else ""))
     place = f", {summary.endpoint}" if summary.endpoint else ""
     rate = f"{number(summary.records_per_second)} a second"
-    yield from _wrap(f"{plural(summary.records, 'record')} in {_time(summary.seconds)}, {rate}{place}")
+    earlier = f", {number(summary.resumed)} of them by earlier runs" if summary.resumed else ""
+    yield from _wrap(f"{plural(summary.records, 'record')}{earlier} in {_time(summary.seconds)}, {rate}{place}")
 
 
 def _time(seconds: float) -> str:
@@ -133,7 +134,7 @@ def _advice(summary: Summary) -> Iterator[str]:
     if outcomes["unsent"]:
         yield (
             f"{plural(outcomes['unsent'], 'record was', 'records were')} read but not sent, nothing of it was applied: "
-            "submit again."
+            + ("run the same command again." if "ledger" in summary.files else "submit again.")
         )
     if summary.read_through is not None:
         source = f" of {summary.read_through.input}" if summary.read_through.input else ""

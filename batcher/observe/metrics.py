@@ -57,6 +57,7 @@ class TallyCollector(Collector):
         yield _counter("input_records", "Lines read, blank ones aside.", tally.input_records)
         yield _counter("input_bytes", "Bytes of the lines read, without line ends, decompressed.", tally.input_bytes)
         yield _gauge("input_size_bytes", "Bytes of all inputs; 0 while unknown.", tally.input_size or 0)
+        yield _counter("resumed_records", "Lines that have their outcome from an earlier run.", tally.resumed)
 
     def _records(self) -> Iterator[Metric]:
         tally, gauges = self._tally, self._tally.gauges()
@@ -106,6 +107,10 @@ class TallyCollector(Collector):
         )
         lag.add_metric([], _buckets(tally.loop_lag), tally.loop_lag.sum)
         yield lag
+        commits = HistogramMetricFamily(f"{PREFIX}ledger_commit_duration_seconds", "Commits of the ledger.")
+        commits.add_metric([], _buckets(tally.commit_seconds), tally.commit_seconds.sum)
+        yield commits
+        yield _gauge("ledger_uncommitted_records", "Results that the ledger does not hold yet.", gauges.uncommitted)
 
     def _times(self) -> Iterator[Metric]:
         tally = self._tally

@@ -81,6 +81,7 @@ class Summary:
         endpoint: the host that was asked.
         started: seconds since 1970.
         seconds: how long it has lasted.
+        resumed: records that earlier runs on the same ledger have brought to their end; they count as well.
         outcomes: records by outcome; *attempts* by verdict, *retries* by reason, *http* answers by status,
             *logins* by result, each with every value there can be.
         faults: by code, then by what came of them.
@@ -96,6 +97,7 @@ class Summary:
     endpoint: str
     started: float
     seconds: float
+    resumed: int
     input_records: int
     input_bytes: int
     outcomes: Mapping[str, int]
@@ -134,9 +136,10 @@ class Summary:
             endpoint=endpoint,
             started=tally.started_wall,
             seconds=tally.seconds,
-            input_records=tally.input_records,
+            resumed=sum(tally.earlier.values()),
+            input_records=tally.input_records + sum(tally.earlier.values()),
             input_bytes=tally.input_bytes,
-            outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
+            outcomes={outcome.value: count for outcome, count in tally.all_outcomes.items()},
             attempts={verdict.value: count for verdict, count in tally.attempts.items()},
             retries={verdict.value: count for verdict, count in tally.retries.items()},
             http=dict(tally.http_responses),
@@ -161,8 +164,8 @@ class Summary:
 
     @property
     def records_per_second(self) -> float:
-        """Of those, over the whole run."""
-        return self.records / self.seconds if self.seconds > 0 else 0.0
+        """Of those, the ones of this run, over the whole of it."""
+        return (self.records - self.resumed) / self.seconds if self.seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, object]:
         """One object for programs: seconds and bytes as numbers, ``started`` in UTC, what there is not as null."""
@@ -173,6 +176,7 @@ class Summary:
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 3),
             "records": self.records,
+            "resumed": self.resumed,
             "records_per_second": round(self.records_per_second, 1),
             "input": {"records": self.input_records, "bytes": self.input_bytes},
             "outcomes": dict(self.outcomes),

@@ -14,12 +14,14 @@ from batcher.core.events import (
     LOGIN_RESULTS,
     PAUSE_REASONS,
     AttemptEnded,
+    Committed,
     Draining,
     Event,
     LoggedIn,
     Paused,
     RecordEnded,
     RecordRead,
+    RecordResumed,
     Resumed,
     RetryScheduled,
 )
@@ -52,6 +54,7 @@ class Gauges(NamedTuple):
         limit: requests that may be in flight.
         connections: of the pool, by the states of ``CONNECTION_STATES``.
         opened: connections opened since the beginning.
+        uncommitted: results that the ledger does not hold yet.
     """
 
     in_flight: int = 0
@@ -59,6 +62,7 @@ class Gauges(NamedTuple):
     limit: int = 0
     connections: Mapping[str, int] = {}
     opened: int = 0
+    uncommitted: int = 0
 
 
 class Pause(NamedTuple):
@@ -72,6 +76,9 @@ class Tally:
     """Counts of a run; an Observer.
 
     Attributes:
+        earlier: records by outcome that earlier runs on the same ledger have brought to their end; set from outside.
+        resumed: of those, how many lines this run has met.
+        commit_seconds: how long the ledger's commits took.
         gauges: asks for the present state; set by whoever builds the run.
         input_size: bytes of all inputs as they lie on disk, where that is known beforehand; set from outside.
         input_read: asks how many of those bytes were read; set from outside where the inputs may be compressed, as
@@ -95,6 +102,9 @@ class Tally:
         self.ended: float | None = None
         self.completion: tuple[int, float] | None = None
 
+        self.earlier: Mapping[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.resumed = 0
+        self.commit_seconds = Latency()
         self.input_records = 0
         self.input_bytes = 0
         self.input_size: int | None = None
@@ -123,6 +133,8 @@ class Tally:
             Resumed: self._resumed,
             LoggedIn: self._logged_in,
             Draining: self._draining,
+            Committed: self._committed,
+            RecordResumed: self._record_resumed,
         }
 
     def notice(self, event: Event, /) -> None:
@@ -145,6 +157,11 @@ class Tally:
     def outcomes(self) -> dict[Outcome, int]:
         """Records ended, by outcome."""
         return {outcome: latency.total for outcome, latency in self.record_seconds.items()}
+
+    @property
+    def all_outcomes(self) -> dict[Outcome, int]:
+        """Records ended by outcome, those of earlier runs on the same ledger included."""
+        return {outcome: count + self.earlier.get(outcome, 0) for outcome, count in self.outcomes.items()}
 
     @property
     def records(self) -> int:
@@ -230,6 +247,12 @@ class Tally:
 
     def _logged_in(self, event: LoggedIn) -> None:
         self.logins[event.result] += 1
+
+    def _committed(self, event: Committed) -> None:
+        self.commit_seconds.observe(event.seconds)
+
+    def _record_resumed(self, _event: RecordResumed) -> None:
+        self.resumed += 1
 
     def _draining(self, event: Draining) -> None:
         if self.draining is None:

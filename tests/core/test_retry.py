@@ -142,7 +142,7 @@ def test_what_follows_a_refused_session(refusal: Refusal, step: Ended | Again) -
     found = decide(history, judged(Verdict.NO_SESSION), Policy(), refusal=refusal, others_accepted=True, jitter=0.5)
     assert found == step
     assert (history.attempts, history.spent) == (1, 0)
-    assert history.refused == (refusal is Refusal.UNCLEAR)
+    assert history.refused == (refusal is not Refusal.OWN)
 
 
 @pytest.mark.parametrize(("retry_after", "delay"), [(None, 0.25), (60.0, 0.0), (0.1, 0.0), (0.0, 0.25)])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from batcher.core.sessions import Refusal, Sessions
+import itertools
+
+from batcher.core.sessions import Refusal, Refused, Sessions
 
 OUTDATED, UNCLEAR, LOST, USELESS, OWN = Refusal.OUTDATED, Refusal.UNCLEAR, Refusal.LOST, Refusal.USELESS, Refusal.OWN
 
@@ -10,18 +12,16 @@ class Story:
 
     def __init__(self) -> None:
         self.sessions = Sessions()
-        self._refused_in: dict[int, int] = {}
+        self._clock = itertools.count(1.0)
+        self._refused: dict[int, Refused] = {}
 
     def accept(self, *, session: int | None = None) -> None:
-        self.sessions.accept(self.sessions.current if session is None else session)
+        self.sessions.accept(self.sessions.current if session is None else session, next(self._clock))
 
-    def refuse(
-        self, record: int, *, session: int | None = None, alone: bool = False, overtaken: bool = False
-    ) -> Refusal:
+    def refuse(self, record: int, *, session: int | None = None, alone: bool = False) -> Refusal:
         number = self.sessions.current if session is None else session
-        before = self._refused_in.get(record)
-        found = self.sessions.refuse(number, record, before=before, overtaken=overtaken, alone=alone)
-        self._refused_in[record] = number
+        found = self.sessions.refuse(number, record, before=self._refused.get(record), alone=alone)
+        self._refused[record] = Refused(number, next(self._clock))
         return found
 
 
@@ -59,14 +59,33 @@ def test_the_only_record_has_nobody_to_wait_for() -> None:
     assert story.refuse(1, alone=True) is LOST
 
 
-def test_a_record_refused_in_a_newer_session_that_works_is_refused_for_itself() -> None:
-    """One poison record costs one login at most."""
+def test_a_record_that_others_overtook_is_refused_for_itself_in_a_newer_session() -> None:
+    """The session that refused it went on taking others: it was not the session."""
     story = Story()
+    assert story.refuse(1) is UNCLEAR
     story.accept()
-    assert [story.refuse(1), story.refuse(2)] == [UNCLEAR, LOST]
+    assert [story.refuse(2), story.refuse(3)] == [UNCLEAR, LOST]
     story.sessions.renewed()
-    story.accept()
-    assert [story.refuse(1), story.refuse(2)] == [OWN, OWN]
+    assert story.refuse(1) is OWN
+
+
+def test_two_sessions_that_end_while_a_record_is_under_way_prove_nothing() -> None:
+    """Each took others before it ended, and none after it had refused this one."""
+    story = Story()
+    for _ in range(4):
+        for _ in range(5):
+            story.accept()
+        assert [story.refuse(1), story.refuse(2)] == [UNCLEAR, LOST]
+        story.sessions.renewed()
+
+
+def test_a_record_that_others_overtook_is_no_witness_against_the_session() -> None:
+    """However many poison records come in a row, they cost no login."""
+    story = Story()
+    for record in range(5):
+        assert story.refuse(record) is UNCLEAR
+        story.accept()
+    assert [story.refuse(record) for record in range(5)] == [UNCLEAR] * 5
 
 
 def test_the_last_record_is_refused_for_itself_if_it_alone_was_before() -> None:
@@ -115,12 +134,3 @@ def test_two_poison_records_at_the_end() -> None:
         assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == [LOST, LOST]
         story.sessions.renewed()
         assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == found
-
-
-def test_a_record_that_others_have_overtaken() -> None:
-    """It is refused for itself in a newer session although nobody was accepted in that one yet."""
-    story = Story()
-    story.accept()
-    assert [story.refuse(1), story.refuse(2)] == [UNCLEAR, LOST]
-    story.sessions.renewed()
-    assert story.refuse(1, overtaken=True) is OWN

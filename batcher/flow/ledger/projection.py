@@ -1,0 +1,141 @@
+"""The files that the ledger's lines are written to. They hold nothing that the ledger does not, and can be made again.
+
+So a file needs no more care than this: its bytes count as *accounted* only once they are on the disk, and what lies
+behind them is cut off and written anew by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import stat
+from collections.abc import Sequence
+
+from batcher.flow.ledger.store import Kind, Store
+from batcher.flow.sink import LineFile
+
+_SYNC_BYTES = 8 << 20
+"""After so many bytes a file is brought to the disk: what a crash of the machine makes the next run write again."""
+_COMPARED = 64 << 10
+"""Bytes before the end of what is accounted for by which a file is known for the one that was left."""
+
+
+class Projection:
+    """Results and rejects, continued where an earlier run ended. Every method but ``accounted`` blocks.
+
+    A file that the ledger knows is cut at its last accounted byte and continued from the ledger; one that is new,
+    shorter than that or holds something else there is made from the ledger. Standard output, pipes and devices get this
+    run's lines alone.
+
+    Args:
+        store: the ledger.
+        results: path, ``-`` for standard output, or None.
+        rejects: path or None.
+
+    Raises:
+        OutputFailed: a file cannot be opened or written.
+    """
+
+    def __init__(self, store: Store, results: str | None, rejects: str | None) -> None:
+        self._outputs: dict[Kind, LineFile] = {}
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            if results is not None:
+                self._outputs["results"] = _open(store, "results", results)
+            if rejects is not None:
+                self._outputs["rejects"] = _open(store, "rejects", rejects)
+            stack.pop_all()
+
+    def write(self, results: Sequence[bytes], rejects: Sequence[bytes]) -> None:
+        """Write the lines of a commit that is durable.
+
+        Raises:
+            OutputFailed: they cannot be written.
+        """
+        if results and "results" in self._outputs:
+            self._outputs["results"].write(b"".join(results))
+        if rejects and "rejects" in self._outputs:
+            self._outputs["rejects"].write(b"".join(rejects))
+
+    def accounted(self) -> dict[str, int]:
+        """By path: how many bytes of each file are on the disk for certain."""
+        return {output.path: output.synced for output in self._outputs.values() if isinstance(output, _Continued)}
+
+    def sync(self) -> None:
+        """Bring all that is written to the disk, so that it is accounted for.
+
+        Raises:
+            OutputFailed: the disk does not take it.
+        """
+        for output in self._outputs.values():
+            if isinstance(output, _Continued):
+                output.sync()
+
+    def close(self) -> None:
+        """Let go of the files.
+
+        Raises:
+            OutputFailed: only now the system says that it could not write.
+        """
+        with contextlib.ExitStack() as stack:
+            for output in self._outputs.values():
+                stack.callback(output.close)
+
+
+class _Continued(LineFile):
+    """A regular file.
+
+    Attributes:
+        path: by which the ledger knows it; bytes of its name that are no text are written as escapes.
+        synced: bytes of it that are on the disk for certain.
+    """
+
+    def __init__(self, store: Store, kind: Kind, path: str) -> None:
+        path = os.path.realpath(path)
+        self.path = os.fsencode(path).decode(errors="backslashreplace")
+        self.synced = self._size = _kept(store, kind, path, store.accounted(self.path) or 0)
+        super().__init__(path, keep=self._size)
+        try:
+            for piece in store.lines(kind, self._size):
+                self.write(piece)
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, lines: bytes) -> None:
+        super().write(lines)
+        self._size += len(lines)
+        if self._size - self.synced >= _SYNC_BYTES:
+            self.sync()
+
+    def sync(self) -> None:
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise self._failed(error) from error
+        self.synced = self._size
+
+
+def _open(store: Store, kind: Kind, path: str) -> LineFile:
+    with contextlib.suppress(OSError):  # what cannot be looked at is for the opening to tell
+        if path == "-" or not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+            return LineFile(path)
+    return _Continued(store, kind, path)
+
+
+def _kept(store: Store, kind: Kind, path: str, accounted: int) -> int:
+    """How many bytes at the file's beginning stay: all that are accounted for, or none where it is another file."""
+    start = max(0, accounted - _COMPARED)
+    try:
+        with pathlib.Path(path).open("rb") as file:
+            file.seek(start)
+            found = file.read(accounted - start)
+    except OSError:
+        return 0
+    expected = b""
+    for piece in store.lines(kind, start):
+        expected += piece
+        if len(expected) >= accounted - start:
+            break
+    return accounted if found == expected[: accounted - start] else 0
