@@ -34,6 +34,8 @@ from batcher.settings import Settings
 
 _PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
 """Of exit codes, where several hold."""
+_HOLDS_UP = 256
+"""Records of one key that wait at once: a good part of all that are read ahead."""
 _LAST_LINES = 2.0
 """Seconds for writing the last result lines, once a run was told to leave."""
 
@@ -195,7 +197,18 @@ class _Command:
             endpoint=self._endpoint,
             files=files,
             read_through=None if last is None or self._settings.ledger else Position(last.number, last.input),
-            notes=[] if pipeline.records else ["there was no record in the input"],
+            notes=_notes(pipeline),
+        )
+
+
+def _notes(pipeline: Pipeline) -> Iterator[str]:
+    if not pipeline.records:
+        yield "there was no record in the input"
+    key, waited = pipeline.submitter.longest_lane
+    if waited >= _HOLDS_UP:
+        yield (
+            f"{waited:,} records waited at once for others of their key {key}, because those of a key go one after "
+            "another: if it holds up the run, choose --order-by otherwise, or none"
         )
 
 

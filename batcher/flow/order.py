@@ -13,9 +13,13 @@ class Lanes:
 
     A key's lane exists from the moment that a record of it may go until its last record has ended; a record without a
     key needs none.
+
+    Attributes:
+        longest: the key for which the most records have waited at once so far, and how many.
     """
 
     def __init__(self) -> None:
+        self.longest: tuple[tuple[Scalar, ...], int] = ((), 0)
         self._waiting: dict[tuple[Scalar, ...], deque[Job]] = {}
 
     def enter(self, job: Job) -> bool:
@@ -28,6 +32,8 @@ class Lanes:
             self._waiting[key] = deque()
             return True
         lane.append(job)
+        if len(lane) > self.longest[1]:
+            self.longest = (key, len(lane))
         return False
 
     def leave(self, job: Job) -> Job | None:

@@ -16,7 +16,7 @@ from batcher.core.events import AttemptEnded, LimitChanged, Observer, RecordEnde
 from batcher.core.limit import Limit
 from batcher.core.record import key_as_json
 from batcher.core.reply import Judge, judge_failure
-from batcher.core.result import Result
+from batcher.core.result import Key, Result
 from batcher.core.retry import Again, Ended, Policy, RetryBudget, decide
 from batcher.core.sessions import Refusal, Refused, Sessions
 from batcher.core.verdict import Judgement, Outcome, Problem, Verdict
@@ -105,6 +105,12 @@ class Submitter:
     def waiting(self) -> int:
         """Records that were added and are neither in flight nor ended."""
         return len(self.gate) + len(self._lanes)
+
+    @property
+    def longest_lane(self) -> tuple[Key, int]:
+        """The order key for which the most records have waited at once, and how many."""
+        key, waited = self._lanes.longest
+        return key_as_json(key) if key else None, waited
 
     def add(self, job: Job) -> None:
         """Let *job* go when its turn has come."""
