@@ -84,6 +84,7 @@ async def _demo(source: Path, latency: float, progress: str, lines: Lines) -> in
             endpoint=sandbox.url,
             email="demo@example.com",
             password_file=str(folder / "password"),
+            ledger=str(folder / "ledger"),
             results=str(folder / "results.ndjson"),
             rejects=str(folder / "rejects.ndjson"),
             summary=str(folder / "summary.json"),

@@ -98,6 +98,12 @@ class Committed(NamedTuple):
     records: int
 
 
+class Unprotected(NamedTuple):
+    """The first record that is not safe to send twice goes out without a ledger; told once a run."""
+
+    line: int
+
+
 class RecordResumed(NamedTuple):
     """A line was read that has its outcome from an earlier run; *size* in bytes, without its line end."""
 
@@ -119,6 +125,7 @@ Event: TypeAlias = (
     | Draining
     | Committed
     | RecordResumed
+    | Unprotected
 )
 
 

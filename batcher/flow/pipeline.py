@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from batcher.core.events import Draining, Observer, RecordEnded, RecordRead, RecordResumed
+from batcher.core.events import Draining, Observer, RecordEnded, RecordRead, RecordResumed, Unprotected
 from batcher.core.record import RecordReader, key_as_json
 from batcher.core.result import Result
 from batcher.core.retry import History
@@ -92,6 +92,7 @@ class Pipeline:
         memory: Memory | None = None,
     ) -> None:
         self._memory = memory
+        self._protected = memory is not None
         self._policy = service.policy
         self._source = source
         self._reader = reader
@@ -225,6 +226,9 @@ class Pipeline:
             job.history.cut_short(_CRASH)
             job.history.spent = 1
         self._held_bytes += len(record.envelope)
+        if not (record.safe or self._protected):
+            self._protected = True  # told once
+            self._observer.notice(Unprotected(line.number))
         if self.submitter.gate.closed or (crashed and not self._policy.may_resend(safe=record.safe)):
             self.submitter.refuse(job)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from batcher.core.events import Draining, Event, LimitChanged, LoggedIn, Paused, Resumed, RetryScheduled
+from batcher.core.events import Draining, Event, LimitChanged, LoggedIn, Paused, Resumed, RetryScheduled, Unprotected
 from batcher.core.fingerprint import one_line
 from batcher.observe.lines import Lines
 
@@ -52,6 +52,14 @@ class EventLog:
                 )
             case Draining(reason):
                 log_event(logging.WARNING, "draining", reason=reason)
+            case Unprotected(line):
+                log_event(
+                    logging.WARNING,
+                    "no_ledger",
+                    line=line,
+                    detail="new records are sent without a ledger: if this run is killed, nobody knows which of those"
+                    " in flight were created; --ledger PATH keeps count",
+                )
             case _:
                 pass
 

@@ -123,3 +123,12 @@ def test_standard_streams_that_are_closed(program: Program, sandbox: Sandbox) ->
     assert sandbox.stats().requests == 3
     assert run(">&-") == (9, b"")
     assert sandbox.stats().requests == 3
+
+
+def test_new_records_without_a_ledger(program: Program, sandbox: Sandbox) -> None:
+    """Who sends what must not be sent twice, and keeps no ledger, is warned once; the others are not."""
+    warned = program.run("--endpoint", sandbox.url, given=many(20, ImportSyncRecordID=0))
+    safe = program.run("--endpoint", sandbox.url, given=many(20, ImportSyncRecordID=7))
+    kept = program.run("--endpoint", sandbox.url, "--ledger=kept", given=many(20, ImportSyncRecordID=0))
+    assert [run.code for run in (warned, safe, kept)] == [0, 0, 0]
+    assert [run.err.count("no_ledger") for run in (warned, safe, kept)] == [1, 0, 0]
