@@ -71,8 +71,11 @@ class Tally:
         return "\n".join([*lines, *self.lost[:10], *self.doubled[:10], *self.broken[:10]])
 
 
-def torture(records: int, kills: int, seed: int, folder: Path) -> Tally:
-    """Run the program over *records*, kill it *kills* times, and check what is left."""
+def torture(records: int, kills: int, seed: int, folder: Path, patience: tuple[float, float] = (0.4, 1.6)) -> Tally:
+    """Run the program over *records*, kill it *kills* times, and check what is left.
+
+    Each run that is killed has lived for some seconds, drawn between the two of *patience*.
+    """
     chance = random.Random(seed)
     source = folder / "records.ndjson"
     with source.open("wb") as file:
@@ -86,7 +89,7 @@ def torture(records: int, kills: int, seed: int, folder: Path) -> Tally:
             *("--ledger", str(folder / "ledger"), "--results", str(folder / "results.ndjson")),
             *("--rejects", str(folder / "rejects.ndjson"), "--log-level", "error", "--stop-after", "none"),
         ]
-        while not _run_once(command, chance, tally, folder, kills):
+        while not _run_once(command, chance.uniform(*patience), tally, folder, kills):
             pass
         with urllib.request.urlopen(url.removesuffix("/xml") + "/_stats") as answer:
             applied = json.load(answer)["applied"]
@@ -94,12 +97,11 @@ def torture(records: int, kills: int, seed: int, folder: Path) -> Tally:
     return tally
 
 
-def _run_once(command: list[str], chance: random.Random, tally: Tally, folder: Path, kills: int) -> bool:
+def _run_once(command: list[str], patience: float, tally: Tally, folder: Path, kills: int) -> bool:
     """Run until it ends or is killed; whether it came to its end."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    patience = chance.uniform(0.4, 1.6) if tally.kills < kills else None
     with contextlib.suppress(subprocess.TimeoutExpired):
-        _, said = process.communicate(timeout=patience)
+        _, said = process.communicate(timeout=patience if tally.kills < kills else None)
         if process.returncode not in _FINISHED:
             tally.broken.append(f"exit {process.returncode}: {said.decode()[-500:]}")
         return True
@@ -136,16 +138,18 @@ def _judge(records: int, applied: dict[str, int], folder: Path, tally: Tally) ->
             seen[number] += 1
             tally.outcomes[outcome] += 1
             times = applied.get(f"S-{number}", 0)
-            kind = result.get("error", {}).get("kind")
+            kind, tried = result.get("error", {}).get("kind"), result["attempts"]
             if outcome == "delivered" and not times:
                 tally.lost.append(f"line {number} is delivered and was not applied")
             # The sandbox's late_server applies and then says that it failed: nobody can know.
             if outcome in {"rejected", "invalid"} and times and kind != "server_fault":
-                tally.broken.append(f"line {number} is {outcome} ({kind}) and was applied {times} times")
+                tally.broken.append(
+                    f"line {number} is {outcome} ({kind}) after {tried} attempts and was applied {times} times"
+                )
             if times > 1 and number % 2:
                 tally.doubled.append(f"line {number} has id 0 and was applied {times} times")
-            if times > 1 and outcome == "delivered" and result["attempts"] < 2:
-                tally.broken.append(f"line {number} was applied {times} times with {result['attempts']} attempt")
+            if times > 1 and outcome == "delivered" and tried < 2:
+                tally.broken.append(f"line {number} was applied {times} times with {tried} attempt")
     tally.lost += [f"line {number} has no result" for number in range(1, records + 1) if not seen[number]]
     tally.doubled += [f"line {number} has {count} results" for number, count in seen.items() if count > 1]
     store = Store(str(folder / "ledger"))
