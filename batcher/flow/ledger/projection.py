@@ -111,7 +111,7 @@ class _Continued(LineFile):
 
     def sync(self) -> None:
         try:
-            os.fdatasync(self._fd)
+            os.fsync(self._fd)
         except OSError as error:
             raise self._failed(error) from error
         self.synced = self._size

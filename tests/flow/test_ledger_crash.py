@@ -1,0 +1,254 @@
+"""What the ledger holds after a crash at any instant: every commit that returned, whole, and nothing by halves."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from batcher.core.verdict import Outcome
+from batcher.flow.ledger.store import Commit, Store
+from tests.flow.ledgers import ALL, FINAL, OUTPUT, Model, held, held_at, replayed, writer
+
+SECTOR = 512
+WAL_HEADER = 32
+
+hashes = st.integers(*ALL)
+outcomes = st.sampled_from(FINAL)
+
+
+def image(path: Path) -> tuple[bytes, bytes]:
+    """What the disk holds of the ledger: the file and its WAL. The -shm file is made anew from them."""
+    wal = Path(f"{path}-wal")
+    return path.read_bytes(), wal.read_bytes() if wal.exists() else b""
+
+
+def mixed(before: bytes, after: bytes, seed: int) -> bytes:
+    """A write that makes *after* of *before*, of which some sectors have reached the disk, in no order."""
+    rnd = random.Random(seed)
+    share = rnd.random()
+    pieces = []
+    for at in range(0, max(len(before), len(after)), SECTOR):
+        piece = slice(at, at + SECTOR)
+        pieces.append(after[piece] if rnd.random() < share else before[piece].ljust(len(after[piece]), b"\0"))
+    return b"".join(pieces)
+
+
+class Crashes(RuleBasedStateMachine):
+    """A ledger that is written, torn down between and within writes, and opened again, beside what it should hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.copies = itertools.count(1)
+        self.model = Model()
+        self.lost: list[Model] = []
+        self.pending = Commit()
+        self.windows: dict[int, dict[int, int]] = {}
+        self.next_window = self.next_ordinal = 1
+
+    @initialize()
+    def create(self) -> None:
+        self.open(self.directory / "0.ledger")
+
+    def open(self, path: Path) -> None:
+        self.path = path
+        self.store = Store(str(path), create=True)
+        self.store._db.execute("PRAGMA wal_autocheckpoint = 8")  # pages: so that a short run has checkpoints, too
+
+    def reopen(self, ledger: bytes, wal: bytes) -> None:
+        """The process is dead, and a new one finds this. What was not committed is gone."""
+        self.store.close()
+        path = self.directory / f"{next(self.copies)}.ledger"
+        path.write_bytes(ledger)
+        Path(f"{path}-wal").write_bytes(wal)
+        self.open(path)
+
+    def forget(self) -> None:
+        """Who starts anew knows what the ledger knows."""
+        self.pending = Commit()
+        self.windows = self.store.windows()
+        self.next_window = max(self.windows, default=0) + 1
+        self.next_ordinal = self.store.last() + 1
+
+    @rule(lines=st.lists(hashes, min_size=1, max_size=20))
+    def declare(self, lines: list[int]) -> None:
+        window = {self.next_ordinal + place: line for place, line in enumerate(lines)}
+        self.windows[self.next_window] = self.pending.windows[self.next_window] = window
+        self.next_window += 1
+        self.next_ordinal += len(lines)
+
+    @precondition(lambda self: any(self.windows.values()))
+    @rule(data=st.data(), outcome=outcomes, size=st.sampled_from([10, 300, 5000]))
+    def settle(self, data: st.DataObject, outcome: Outcome, size: int) -> None:
+        number = data.draw(st.sampled_from([number for number, window in self.windows.items() if window]))
+        window = self.windows[number]
+        for ordinal in data.draw(st.lists(st.sampled_from(sorted(window)), min_size=1, unique=True)):
+            self.pending.records.append((ordinal, window.pop(ordinal), outcome))
+            text = random.Random(ordinal).randbytes(size)
+            self.pending.results.append(text)
+            if outcome is not Outcome.DELIVERED:
+                self.pending.rejects.append(text[::-1])
+        self.pending.windows[number] = window
+
+    @precondition(lambda self: any(self.windows.values()))
+    @rule(data=st.data())
+    def retract(self, data: st.DataObject) -> None:
+        """Turned away unread: nothing is known of the record then."""
+        number = data.draw(st.sampled_from([number for number, window in self.windows.items() if window]))
+        self.windows[number].pop(data.draw(st.sampled_from(sorted(self.windows[number]))))
+        self.pending.windows[number] = self.windows[number]
+
+    @rule(line=hashes)
+    def invalid(self, line: int) -> None:
+        """An outcome without an intent."""
+        self.pending.records.append((self.next_ordinal, line, Outcome.INVALID))
+        self.pending.rejects.append(b"invalid\n")
+        self.next_ordinal += 1
+
+    @precondition(lambda self: self.model.records)
+    @rule(data=st.data(), outcome=outcomes)
+    def change(self, data: st.DataObject, outcome: Outcome) -> None:
+        """A record that was in doubt is sent again, or a person knows better."""
+        ordinal = data.draw(st.sampled_from(sorted(self.model.records)))
+        if ordinal not in {changed for changed, _, _ in self.pending.records}:
+            self.pending.records.append((ordinal, self.model.records[ordinal].hash, outcome))
+
+    @rule(limit=st.integers(1, 999), account=st.booleans())
+    def learn(self, limit: int, account: bool) -> None:  # noqa: FBT001 - drawn
+        self.pending.limit = limit
+        if account:
+            self.pending.accounted = {OUTPUT: len(self.model.results)}
+
+    @rule()
+    def commit(self) -> None:
+        self.store.commit(self.pending)
+        self.model = self.model.after(self.pending)
+        self.pending = Commit()
+        self.lost = []
+
+    @rule()
+    def crash(self) -> None:
+        """Killed between two commits: all of them are there, and nothing of what was on its way."""
+        self.reopen(*image(self.path))
+        assert held(self.store) == self.model
+        self.forget()
+
+    @rule(seed=st.integers(0, 999))
+    def lose_power_in_commit(self, seed: int) -> None:
+        """Some of the WAL has reached the disk: the commit is there or is not."""
+        without, lost = self.model, self.lost
+        ledger, before = image(self.path)
+        self.commit()
+        after = image(self.path)[1]
+        # SQLite brings a new header to the disk before anything that belongs to it.
+        self.reopen(ledger, mixed(after[:WAL_HEADER] + before[WAL_HEADER:], after, seed))
+        self.take_what_is_there(without, lost)
+
+    @rule(share=st.floats(0, 1))
+    def cut_wal(self, share: float) -> None:
+        """The WAL was being written from its first byte to its last: the commit is there only if all of it was."""
+        without, lost = self.model, self.lost
+        ledger, before = image(self.path)
+        self.commit()
+        after = image(self.path)[1]
+        new = next((at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), len(before))
+        cut = new + int(share * (len(after) - new))
+        self.reopen(ledger, after[:cut] + before[cut:])
+        self.take_what_is_there(without, lost)
+
+    @rule(seed=st.integers(0, 999))
+    def lose_power_in_checkpoint(self, seed: int) -> None:
+        """The WAL was being copied into the ledger: nothing is lost, for the WAL is still there."""
+        ledger, _ = image(self.path)
+        self.commit()
+        after, wal = image(self.path)
+        self.reopen(mixed(ledger, after, seed), wal)
+        assert held(self.store) == self.model
+        self.forget()
+
+    def take_what_is_there(self, without: Model, lost: list[Model]) -> None:
+        """The commit that was under way is there, or is not.
+
+        Or an earlier one is that a loss of power had cut off: the next commit is written over what is left of it, and
+        the sectors that both share may complete it. Nothing was committed since, so nothing was sent since, and what it
+        says did happen.
+        """
+        found = held(self.store)
+        if found == self.model:
+            self.lost = []
+        elif found == without:
+            self.lost = [*lost, self.model]
+        else:
+            assert found in lost
+            self.lost = []
+        event("the commit that was under way is there" if found == self.model else "it is not")
+        self.model = found
+        self.forget()
+
+    @rule()
+    def close(self) -> None:
+        """An orderly end."""
+        self.store.close()
+        assert not Path(f"{self.path}-wal").exists()
+        self.open(self.path)
+        self.forget()
+
+    @invariant()
+    def agrees(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        assert held(self.store) == self.model
+        counted = Counter(known.outcome for known in self.model.records.values())
+        assert self.store.counts() == {outcome: counted[outcome] for outcome in Outcome}
+        doubtful = self.store.doubtful()
+        assert not doubtful.keys() & self.model.records.keys(), "a record has an outcome, or is in doubt, or is unknown"
+        assert self.store.last() == max([0, *self.model.records, *doubtful])
+        middle = self.next_ordinal // 2
+        assert self.store.known(middle, middle + 3) == {
+            ordinal: known for ordinal, known in self.model.records.items() if middle <= ordinal <= middle + 3
+        }
+        skip = len(self.model.results) // 3
+        assert b"".join(self.store.lines("results", skip)) == self.model.results[skip:]
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+        shutil.rmtree(self.directory)
+
+
+def test_after_any_crash_the_ledger_holds_its_commits() -> None:
+    """Every commit that returned is there whole; the one under way is, or is not; every record is in one state."""
+    run_state_machine_as_test(Crashes, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+
+
+def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+    """SIGKILL in the midst of committing, several times over on one ledger: what was reported durable is there."""
+    path = tmp_path / "ledger"
+    count = 0
+    for told in (1, 40, 7, 150):
+        with writer(path, count) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(told)]
+            process.send_signal(signal.SIGKILL)
+            lines += process.stdout.readlines()
+        count = int(lines[-1]) + 1
+        found = held_at(path)
+        if found != replayed(count):  # the next one was durable already, and had not been reported
+            count += 1
+        assert found == replayed(count)

@@ -1,0 +1,187 @@
+"""The ledger's file: what it tells, to whom, and who may read it while it is written."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tracemalloc
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batcher.core.verdict import Outcome
+from batcher.errors import LedgerRefused, OutputFailed
+from batcher.flow.ledger.store import Commit, hash_number
+from tests.flow.ledgers import (
+    Model,
+    commits,
+    filled,
+    held,
+    held_at,
+    opened,
+    powerless,
+    read_only_directory,
+    replayed,
+    writer,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@given(number=st.integers(0, 2**64 - 1), other=st.integers(0, 2**64 - 1))
+def test_a_hash_is_a_number_of_its_own(number: int, other: int) -> None:
+    """SQLite's integers have 64 bits and a sign: every hash has its place among them, and no two share one."""
+    assert -(2**63) <= hash_number(f"{number:016x}") < 2**63
+    assert (hash_number(f"{number:016x}") == hash_number(f"{other:016x}")) is (number == other)
+
+
+def test_a_new_ledger_knows_nothing(path: Path) -> None:
+    """Before the first commit every record is unknown."""
+    with opened(path, create=True) as store:
+        assert (store.counts(), store.last()) == (dict.fromkeys(Outcome, 0), 0)
+        assert (store.known(1, 10), store.windows(), store.doubtful()) == ({}, {}, {})
+        assert (list(store.lines("results")), store.accounted("x"), store.value("limit")) == ([], None, None)
+
+
+def test_it_belongs_to_one_set_up(path: Path) -> None:
+    """Bound once, it takes the same again and refuses another, by name, and is not changed by the attempt."""
+    bound = {"endpoint": "https://a.example/xml", "operation": "SetOutlookSyncRecord"}
+    with opened(path, create=True) as store:
+        store.bind(bound)
+    with opened(path, create=True) as store:
+        store.bind(bound)
+        with pytest.raises(
+            LedgerRefused, match=r"belongs to endpoint https://a.example/xml, and this run has https://b.example/"
+        ):
+            store.bind({"order": "SourceID", "endpoint": "https://b.example/"})
+        assert [store.value(name) for name in ("endpoint", "order")] == ["https://a.example/xml", None]
+
+
+def test_lines_come_piece_by_piece(path: Path) -> None:
+    """A ledger larger than the memory one would give it can be read: a piece is a commit."""
+    filled(path, 40, 500_000)
+    with opened(path) as store:
+        tracemalloc.start()
+        try:
+            assert sum(len(piece) for piece in store.lines("results")) == 40 * 500_000
+            assert tracemalloc.get_traced_memory()[1] < 3_000_000
+        finally:
+            tracemalloc.stop()
+
+
+# Readers
+
+
+def test_a_reader_sees_whole_commits_while_another_process_writes(path: Path) -> None:
+    """What a reader finds at any instant is what some number of commits made, and no fewer than were reported."""
+    stream, model, count = commits(1), Model(), 0
+    with writer(path) as process:
+        assert process.stdout is not None
+        for _ in range(15):
+            told = int(process.stdout.readline())
+            found = held_at(path)
+            while model != found:
+                model.apply(next(stream))
+                count += 1
+                assert len(model.results) <= len(found.results), "no number of commits makes this"
+            assert count > told
+        process.kill()
+
+
+def test_a_slow_reader_does_not_make_the_wal_grow(path: Path) -> None:
+    """``results LEDGER | less`` may stand still for a day: the WAL is used again all the same."""
+    filled(path, 3, 100_000)
+    with opened(path) as reader, opened(path, write=True) as store:
+        lines = reader.lines("results")
+        first = next(lines)
+        for _ in range(150):
+            store.commit(Commit(results=[os.urandom(100_000)]))
+        assert size_of(Path(f"{path}-wal")) < 6_000_000
+        assert size_of(path) > 10_000_000
+        assert len(first) + sum(len(piece) for piece in lines) == 153 * 100_000
+
+
+def test_a_reader_never_blocks_the_writer(path: Path) -> None:
+    """While a reader is in the midst of reading, commits go on, and it keeps seeing the instant that it began at."""
+    commit, later = islice(commits(1), 2)
+    with opened(path, create=True) as store, opened(path) as reader:
+        store.commit(commit)
+        with reader.snapshot():
+            before = held(reader)
+            store.commit(later)
+            assert held(reader) == before == replayed(1)
+        assert held(reader) == replayed(2)
+
+
+def test_a_reader_changes_nothing(path: Path) -> None:
+    """Reading leaves the ledger as it is, byte for byte, and what a reader has open cannot be written through."""
+    filled(path, 3, 1000)
+    before = path.read_bytes()
+    with opened(path) as store:
+        held(store)
+        with pytest.raises(OutputFailed, match=r"cannot be read: it or its directory is read-only"):
+            store.commit(Commit(limit=1))
+    assert path.read_bytes() == before
+
+
+def test_a_reader_needs_no_leave_to_write() -> None:
+    """A ledger at rest is read where its directory cannot be written: on a read-only volume, say."""
+    with read_only_directory() as shared:
+        with powerless():
+            assert held_at(shared / "ledger") == replayed(3)
+        assert [file.name for file in shared.iterdir()] == ["ledger"]
+
+
+# Files
+
+
+def test_files_are_their_owner_s_alone(path: Path) -> None:
+    """Whatever the umask: the ledger, its WAL and its shared memory hold people's data."""
+    before = os.umask(0)
+    try:
+        with opened(path, create=True):
+            assert {file.name: mode_of(file) for file in path.parent.iterdir()} == {
+                "ledger": 0o600,
+                "ledger-wal": 0o600,
+                "ledger-shm": 0o600,
+            }
+        path.chmod(0o644)
+        with opened(path, write=True):
+            assert {mode_of(file) for file in path.parent.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+
+
+def test_odd_names_are_names(tmp_path: Path) -> None:
+    """What a URI or SQLite would take for something else is a file like any other."""
+    for name in (":memory:", "a?mode=ro#b", "100%25 é", os.fsdecode(b"\xff")):
+        path = tmp_path / name
+        filled(path, 2, 100)
+        with opened(path) as store:
+            assert len(b"".join(store.lines("results"))) == 200
+        assert path.is_file()
+
+
+def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    """One ledger under two names is one ledger: its WAL lies beside the file itself."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "ledger")
+    with opened(tmp_path / "link", create=True) as store:
+        store.commit(Commit(limit=7))
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["deep", "link"]
+        with opened(tmp_path / "deep" / "ledger") as reader:
+            assert reader.value("limit") == 7
