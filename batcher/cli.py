@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batcher.commands import CHECK, DEMO, RENDER, SANDBOX, SUBMIT
+from batcher.commands import CHECK, DEMO, RESULTS, SANDBOX, STATUS, SUBMIT, VERIFY
 from batcher.config import Gathered, gather, shown
 from batcher.errors import BatcherError, OutputFailed, RunAborted, SettingsError
 from batcher.settings import OPTIONS, Settings
@@ -112,6 +112,8 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
         return Call(lambda: _say(version_text()))
     if command is SANDBOX:
         return _sandbox(_own(arguments))
+    if command in (RESULTS, STATUS):
+        return Call(lambda: _tell(arguments))
     secrets = [option.name for option in OPTIONS.values() if option.secret and command is SUBMIT]
     gathered = gather([*command.options, *secrets], arguments.flags, environ)
     for warning in gathered.warnings:
@@ -121,12 +123,7 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
     if "show-config" in arguments.switches:
         return Call(lambda: _show_config(arguments, gathered))
     settings = _ready(arguments, gathered)
-    level = settings.log_level
-    if command is CHECK:
-        return Call(lambda: _check(settings), level)
-    if command is RENDER:
-        return Call(lambda: _render(settings, pretty="pretty" in arguments.switches), level)
-    return Call(lambda: _submit(settings), level)
+    return Call(lambda: _act(arguments, settings), settings.log_level)
 
 
 def _own(arguments: Arguments) -> dict[str, Any]:
@@ -161,22 +158,30 @@ def _show_config(arguments: Arguments, gathered: Gathered) -> int:
     return 0
 
 
-def _submit(settings: Settings) -> int:
-    from batcher.run import submit_command
+def _act(arguments: Arguments, settings: Settings) -> int:
+    """Do what reads records."""
+    if arguments.command is SUBMIT:
+        from batcher.run import submit_command
 
-    return submit_command(settings)
+        return submit_command(settings)
+    if arguments.command is VERIFY:
+        from batcher.ledgers import verify_command
+
+        return verify_command(arguments.ledger, settings)
+    from batcher.dry import check_command, render_command
+
+    if arguments.command is CHECK:
+        return check_command(settings)
+    return render_command(settings, pretty="pretty" in arguments.switches)
 
 
-def _check(settings: Settings) -> int:
-    from batcher.dry import check_command
+def _tell(arguments: Arguments) -> int:
+    """Tell what a ledger holds."""
+    from batcher.ledgers import results_command, status_command
 
-    return check_command(settings)
-
-
-def _render(settings: Settings, *, pretty: bool) -> int:
-    from batcher.dry import render_command
-
-    return render_command(settings, pretty=pretty)
+    if arguments.command is RESULTS:
+        return results_command(arguments.ledger)
+    return status_command(arguments.ledger, as_json="json" in arguments.switches)
 
 
 def _sandbox(values: Mapping[str, Any]) -> Call:

@@ -35,6 +35,7 @@ class Command:
         own: those that only it has; they are read from the command line alone.
         switches: likewise.
         inputs: it reads records.
+        ledger: its first argument is a ledger.
     """
 
     word: str
@@ -45,6 +46,7 @@ class Command:
     own: tuple[Option, ...] = ()
     switches: tuple[Switch, ...] = ()
     inputs: bool = True
+    ledger: bool = False
 
     @property
     def name(self) -> str:
@@ -146,4 +148,36 @@ DEMO = Command(
     ),
     inputs=False,
 )
-COMMANDS = {command.word: command for command in (DEMO, SANDBOX, CHECK, RENDER)}
+RESULTS = Command(
+    "results",
+    "LEDGER",
+    "Print every result line that the ledger holds, in the order in which the records finished.",
+    (
+        ("veetro-batch results acme.ledger > results.ndjson", "the whole results, whatever became of their file"),
+        ("veetro-batch results acme.ledger | grep -F in_doubt", "the records in doubt"),
+    ),
+    inputs=False,
+    ledger=True,
+)
+STATUS = Command(
+    "status",
+    "LEDGER [--json]",
+    "Tell where a run with a ledger stands, also while it runs: totals, what is in flight or in doubt, the rate.",
+    (
+        ("veetro-batch status acme.ledger", "for people; a rate takes a second to see"),
+        ("veetro-batch status acme.ledger --json", "for programs, as one JSON object"),
+    ),
+    switches=(Switch("json", "output", "print one JSON object"),),
+    inputs=False,
+    ledger=True,
+)
+VERIFY = Command(
+    "verify",
+    "LEDGER [INPUT ...] [options]",
+    "Prove from the ledger that every record of the input has exactly one outcome and one result line;"
+    " exit 3, and what is not so, if one has not.",
+    (("veetro-batch verify acme.ledger records.ndjson", "after the run; the inputs in the order of the run"),),
+    ("limit", "config"),
+    ledger=True,
+)
+COMMANDS = {command.word: command for command in (DEMO, SANDBOX, CHECK, RENDER, RESULTS, STATUS, VERIFY)}

@@ -25,12 +25,14 @@ class Arguments:
         flags: every value of every option given, by name.
         switches: those given, by name.
         inputs: what is neither.
+        ledger: the first of these, for commands that read one; else empty.
     """
 
     command: Command
     flags: dict[str, list[str]]
     switches: frozenset[str]
     inputs: tuple[str, ...]
+    ledger: str = ""
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -47,7 +49,9 @@ def parse(argv: Sequence[str]) -> Arguments:
     if "help" not in given and "version" not in given:
         _refuse(command, others, tail)
     flags = {name: values for name, values in vars(given).items() if name not in switches}
-    return Arguments(command, flags, frozenset(switches & set(vars(given))), (*others, *tail))
+    inputs = (*others, *tail)
+    ledger, inputs = (inputs[0], inputs[1:]) if command.ledger and inputs else ("", inputs)
+    return Arguments(command, flags, frozenset(switches & set(vars(given))), inputs, ledger)
 
 
 def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
@@ -59,8 +63,11 @@ def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
         if command is SUBMIT and argument in COMMANDS:
             remedy = f"write {PROGRAM} {argument} ..., or ./{argument} for a file of that name"
             raise SettingsError(argument, "a command must be the first word", remedy)
-    if not command.inputs and (others or tail):
-        raise SettingsError([*others, *tail][0], f"{command.name} reads no INPUT", f"see {command.name} --help")
+    inputs = [*others, *tail]
+    if command.ledger and not inputs:
+        raise SettingsError("LEDGER", "is missing", "name the file that the run had as --ledger")
+    if not command.inputs and len(inputs) > command.ledger:
+        raise SettingsError(inputs[command.ledger], f"{command.name} reads no INPUT", f"see {command.name} --help")
 
 
 def _unknown(flag: str, command: Command) -> tuple[str, str]:
@@ -125,6 +132,8 @@ def help_text(command: Command) -> str:
         f"examples:\n{examples}",
         f"usage: {command.name} {command.takes}",
     ]
+    if command.ledger:
+        parts.append("  LEDGER is the file that a run had as --ledger; it is only read")
     if command.inputs:
         parts.append(
             "  INPUT is a path or - (standard input, also the default when it is not a terminal);\n"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batcher.cli import main
+from batcher.commands import COMMANDS
 from batcher.errors import BatcherError, InputFailed, ServiceUnusable
 from batcher.sandbox import SandboxSettings
 from batcher.settings import OPTIONS, Settings
@@ -47,7 +48,7 @@ class Run(ModuleType):
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     stand_in = Run()
-    for name in ("run", "dry", "demo"):
+    for name in ("run", "dry", "demo", "ledgers"):
         monkeypatch.setitem(sys.modules, f"batcher.{name}", stand_in)
     return stand_in
 
@@ -94,6 +95,22 @@ def test_render_may_indent(run: Run, switches: tuple[str, ...], pretty: bool) ->
     assert run.calls == [("render_command", Settings(inputs=("file",)), pretty)]
 
 
+def test_the_first_argument_of_some_commands_is_a_ledger(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows it are inputs, wherever options stand; no endpoint is needed."""
+    run.ending = 3
+    assert main(["results", "kept"]) == 3
+    assert main(["status", "kept"]) == main(["status", "--json", "--", "--kept"]) == 3
+    monkeypatch.setenv("VEETRO_BATCH_LIMIT", "7")
+    assert main(["verify", "kept", "a", "b"]) == main(["verify", "--limit", "5", "kept"]) == 3
+    assert run.calls == [
+        ("results_command", "kept"),
+        ("status_command", "kept", False),
+        ("status_command", "--kept", True),
+        ("verify_command", "kept", Settings(inputs=("a", "b"), limit=7)),
+        ("verify_command", "kept", Settings(inputs=("-",), limit=5)),
+    ]
+
+
 def test_demo_has_options_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its defaults are a run of well under a minute."""
     monkeypatch.setenv("VEETRO_BATCH_PROGRESS", "plain")
@@ -130,6 +147,11 @@ def test_sandbox_is_told_how_to_behave(run: Run) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
+        (["results"], "LEDGER: is missing; name the file that the run had as --ledger"),
+        (["status", "--json"], "LEDGER: is missing"),
+        (["verify"], "LEDGER: is missing"),
+        (["status", "kept", "file"], "file: veetro-batch status reads no INPUT; see veetro-batch status --help"),
+        (["verify", "kept", "--skip", "3"], "--skip: veetro-batch verify has no such option"),
         (["x"], "--endpoint: is missing; name the service, such as --endpoint https://acme.worketc.com/xml"),
         (["--tiemout", "3"], "--tiemout: there is no such option; did you mean --timeout?"),
         (["--max", "3"], "--max: there is no such option; did you mean --max-attempts?"),
@@ -256,7 +278,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     return str(captured.out)
 
 
-@pytest.mark.parametrize("command", [(), ("check",), ("render",), ("demo",), ("sandbox",)])
+@pytest.mark.parametrize("command", [(), *((word,) for word in COMMANDS)])
 def test_help_leads_with_examples_and_fits(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:

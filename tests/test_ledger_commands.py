@@ -1,0 +1,339 @@
+"""results, status and verify, on ledgers that real runs against the sandbox have left."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from batcher.cli import main
+from batcher.core.verdict import Outcome
+from batcher.errors import LedgerInUse
+from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.store import Commit, Store
+from batcher.sandbox import SandboxSettings
+from batcher.settings import OPTIONS
+from tests.e2e.program import Program, many, read_lines
+from tests.e2e.servers import Background
+
+FIRST = many(600) + b'\n \n{"unknown": 1}\n'
+SECOND = many(40, SourceID="S")
+RECORDS = 641
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine's own environment holds changes no test; standard input is an empty pipe."""
+    for option in OPTIONS.values():
+        monkeypatch.delenv(option.variable, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with two inputs and the ledger and results of a run that has ended."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "first").write_bytes(FIRST)
+    (folder / "second").write_bytes(gzip.compress(SECOND))
+    faults = SandboxSettings(faults={"client": 0.05}, seed=3)
+    inputs = [str(folder / name) for name in ("first", "second")]
+    options = ["--ledger", str(folder / "kept"), "--results", str(folder / "results"), "--progress=off"]
+    with Background() as background, background.sandbox(faults) as sandbox:
+        assert main([*inputs, "--endpoint", sandbox.url, *options, "--order-by=SourceID,VeetroID"]) == 3
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that directory, and the present one: the inputs have other names than in the run."""
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    monkeypatch.chdir(copy)
+    return copy
+
+
+@pytest.fixture
+def db(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The ledger's file, to do to it what no run does."""
+    with closing(sqlite3.connect(folder / "kept", isolation_level=None)) as connection:
+        yield connection
+
+
+def outcomes(folder: Path) -> dict[str, int]:
+    """By the results file of the run."""
+    found = [entry["outcome"] for entry in read_lines((folder / "results").read_bytes())]
+    return {outcome: found.count(outcome) for outcome in ("delivered", "rejected", "invalid", "in_doubt")}
+
+
+def counted(folder: Path) -> str:
+    """The same in the words of verify."""
+    found = outcomes(folder)
+    assert found["rejected"] > 0
+    return f"delivered {found['delivered']}, rejected {found['rejected']}, invalid 1"
+
+
+def hash_at(db: sqlite3.Connection, ordinal: int) -> int:
+    """The hash that the ledger has of a record."""
+    [(found,)] = db.execute("SELECT hash FROM record WHERE ordinal = ?", (ordinal,))
+    return int(found)
+
+
+def test_results_are_the_file_byte_by_byte(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What results prints is what the run wrote, so a lost results file is made again."""
+    assert main(["results", "kept"]) == 0
+    assert capfd.readouterr() == ((folder / "results").read_text(), "")
+
+
+def test_results_may_lose_their_reader(folder: Path) -> None:
+    """As with ``| head``: no word, no error."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = Program(folder)
+    try:
+        done = program.finish(program.start("results", "kept", stdout=writing))
+    finally:
+        os.close(writing)
+        program.close()
+    assert (done.code, done.err) == (0, "")
+
+
+def test_results_that_cannot_be_written(folder: Path) -> None:
+    """A full disk is an error: what was printed is not all."""
+    program = Program(folder)
+    try:
+        with Path("/dev/full").open("wb") as full:
+            done = program.finish(program.start("results", "kept", stdout=full))
+    finally:
+        program.close()
+    assert done.code == 9
+    assert done.err == "veetro-batch: error: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("command", [["results"], ["status"], ["verify"]])
+@pytest.mark.parametrize("name", ["first", "none"])
+def test_what_is_no_ledger(folder: Path, capfd: pytest.CaptureFixture[str], command: list[str], name: str) -> None:
+    """It is refused, stays as it is, and none is made."""
+    assert main([*command, name]) == 9
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "ledger" in err
+    assert (folder / "first").read_bytes() == FIRST
+    assert not (folder / "none").exists()
+
+
+def test_status_of_a_run_that_has_ended(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Totals by outcome, and that nothing is open."""
+    found = outcomes(folder)
+    assert main(["status", "kept"]) == 0
+    told = capfd.readouterr().out.splitlines()
+    assert told[0] == "ledger: kept, no run is writing it"
+    assert told[1].endswith(", SetOutlookSyncRecord, in order by SourceID,VeetroID")
+    assert told[2:] == [
+        "641 records with an outcome",
+        f"  delivered  {found['delivered']}",
+        f"  rejected   {found['rejected']:>3}",
+        "  invalid      1",
+        "  in doubt     0",
+        "0 records without one may have been sent",
+    ]
+    assert main(["status", "--json", "kept"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["endpoint"].startswith("http://127.0.0.1:")
+    assert {name: value for name, value in told.items() if name != "endpoint"} == {
+        "ledger": "kept",
+        "writing": False,
+        "operation": "SetOutlookSyncRecord",
+        "order": "SourceID,VeetroID",
+        "records": RECORDS,
+        "outcomes": found,
+        "open_intents": 0,
+        "rate": None,
+        "concurrency_limit": Store("kept").value("limit"),
+    }
+
+
+def test_status_while_a_run_writes(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in flight, and the rate at which outcomes come while status looks on."""
+    with Lock(str(folder / "kept"), 0), closing(Store("kept", write=True)) as store:
+        store.commit(Commit(windows={9: {700: 7, 701: 8}}))
+        first = iter((1000, 2000))
+
+        def look_on(seconds: float) -> None:
+            assert seconds == 1
+            number = next(first)
+            store.commit(Commit(records=[(number + each, 0, Outcome.DELIVERED) for each in range(50)]))
+
+        times = iter((10.0, 12.0, 20.0, 21.0))
+        monkeypatch.setattr("batcher.ledgers.time", SimpleNamespace(sleep=look_on, monotonic=lambda: next(times)))
+        assert main(["status", "kept"]) == 0
+        text = capfd.readouterr().out
+        assert main(["status", "kept", "--json"]) == 0
+        told = json.loads(capfd.readouterr().out)
+    assert text.startswith("ledger: kept, a run is writing it now\n")
+    assert "\n691 records with an outcome\n" in text
+    assert text.endswith("\n2 records without one may be in flight\nrate: 25 records/s\n")
+    assert (told["writing"], told["records"], told["open_intents"], told["rate"]) == (True, 741, 2, 50.0)
+
+
+def test_verify_proves(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Names of inputs do not count, nor how they are packed; blank lines are no records."""
+    Path("third").write_bytes(SECOND)
+    for second in ("second", "third"):
+        assert main(["verify", "kept", "first", second]) == 0
+        proof = f"641 records: every one has exactly one outcome ({counted(folder)})\n"
+        assert capfd.readouterr() == (proof, "")
+
+
+def test_verify_leaves_out_what_the_run_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """How many records a run skipped is known to its ledger; where it took only so many, --limit says so again."""
+    given, kept = tmp_path / "given", tmp_path / "kept"
+    given.write_bytes(many(20))
+    run = [str(given), "--ledger", str(kept), "--results=none", "--progress=off", "--skip=3", "--limit=10"]
+    with Background() as background, background.sandbox() as sandbox:
+        assert main([*run, "--endpoint", sandbox.url]) == 0
+    capfd.readouterr()
+    assert main(["verify", str(kept), str(given), "--limit=10"]) == 0
+    assert capfd.readouterr().out == "10 records: every one has exactly one outcome (delivered 10)\n"
+    assert main(["verify", str(kept), str(given)]) == 3
+    found = "  no outcome, and never sent: 7 (line 14, line 15, line 16, line 17, line 18, …)\n"
+    assert capfd.readouterr().out.endswith(f"(in the ledger: delivered 10)\n{found}")
+
+
+def findings(capfd: pytest.CaptureFixture[str], *inputs: str) -> list[str]:
+    """What verify finds, without the words before it."""
+    assert main(["verify", "kept", *(inputs or ("first", "second"))]) == 3
+    first, *found = capfd.readouterr().out.splitlines()
+    assert " records: it is not so that every one has exactly one outcome (in the ledger: delivered " in first
+    return [line.strip() for line in found]
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_finds_inputs_that_were_changed(capfd: pytest.CaptureFixture[str]) -> None:
+    """A changed line, one that is missing at the end, and one that was added, each at its place."""
+    lines = FIRST.splitlines(keepends=True)
+    Path("changed").write_bytes(b"".join(lines[:6]) + lines[6].replace(b"S-7", b"S-8") + b"".join(lines[7:]))
+    assert findings(capfd, "changed", "second") == [
+        "not the line that the ledger knows at this place: 1 (line 7 of changed)",
+        "result lines that belong to none of these records: 1 (line 7)",
+    ]
+    Path("cut").write_bytes(b"".join(SECOND.splitlines(keepends=True)[:-2]))
+    assert findings(capfd, "first", "cut") == [
+        "known to the ledger, and behind the end of the input: 2 (record 640, record 641)",
+        "result lines that belong to none of these records: 2 (line 39, line 40)",
+    ]
+    Path("grown").write_bytes(SECOND + many(1))
+    assert findings(capfd, "first", "grown") == ["no outcome, and never sent: 1 (line 41 of grown)"]
+
+
+def test_verify_finds_records_without_an_outcome(db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whether they may have been sent is told, and so is an intent that was left open beside an outcome."""
+    window = {ordinal: hash_at(db, ordinal) for ordinal in (3, 9)}
+    db.execute("INSERT INTO intent VALUES (99, ?)", (json.dumps(window),))
+    db.execute("DELETE FROM record WHERE ordinal IN (3, 4)")
+    assert findings(capfd) == [
+        "no outcome, and perhaps sent: 1 (line 3 of first)",
+        "no outcome, and never sent: 1 (line 4 of first)",
+        "an outcome, and still an intent to send: 1 (line 9 of first)",
+        "result lines that belong to none of these records: 3 (line 3, line 4, line 9)",
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_finds_intents_behind_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    """What may have been sent and is in no input is not passed over in silence."""
+    with closing(Store("kept", write=True)) as store:
+        store.commit(Commit(windows={99: {2000: 5}}))
+    assert findings(capfd) == ["known to the ledger, and behind the end of the input: 1 (record 2000)"]
+
+
+@pytest.mark.parametrize(("member", "value"), [("line", 1005), ("hash", "0" * 16), ("outcome", "in_doubt")])
+def test_verify_finds_result_lines_that_say_otherwise(
+    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str], member: str, value: str | int
+) -> None:
+    """Line number, hash and outcome of a line must be those of its record: one that is wrong is enough."""
+    with closing(Store("kept", write=True)) as store:
+        told = [json.loads(line) for piece in store.lines("results") for line in piece.splitlines()]
+        (wrong,) = (entry for entry in told if entry["key"] == ["S-5", 5])
+        wrong[member] = value
+        db.execute("DELETE FROM lines")
+        store.commit(Commit(results=[json.dumps(entry).encode() + b"\n" for entry in told]))
+    assert findings(capfd) == [
+        "no result line that says the outcome: 1 (line 5 of first)",
+        f"result lines that belong to none of these records: 1 (line {wrong['line']})",
+    ]
+
+
+def test_verify_finds_records_without_their_line(db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]) -> None:
+    """An outcome that a line tells otherwise, or that none tells, is not told."""
+    db.execute("UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 12")
+    assert findings(capfd) == [
+        "no result line that says the outcome: 1 (line 12 of first)",
+        "result lines that belong to none of these records: 1 (line 12)",
+    ]
+    db.execute("DELETE FROM lines")
+    assert findings(capfd) == [
+        f"no result line that says the outcome: 641 ({', '.join(f'line {each} of first' for each in range(1, 6))}, …)"
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_finds_lines_told_twice(capfd: pytest.CaptureFixture[str]) -> None:
+    """One outcome has one line."""
+    with closing(Store("kept")) as reading:
+        lines = b"".join(reading.lines("results")).splitlines(keepends=True)
+    with closing(Store("kept", write=True)) as store:
+        store.commit(Commit(results=[lines[0], lines[0]]))
+    number = json.loads(lines[0])["line"]
+    assert findings(capfd) == [f"result lines that belong to none of these records: 2 (line {number}, line {number})"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_refuses_a_ledger_with_other_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    """What is no result line proves nothing."""
+    with closing(Store("kept", write=True)) as store:
+        store.commit(Commit(results=[b'{"line":1}\n']))
+    assert main(["verify", "kept", "first", "second"]) == 9
+    assert "kept is damaged: it holds what is no result line" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_needs_its_inputs(capfd: pytest.CaptureFixture[str]) -> None:
+    """One that is not there, or cannot be read to its end, is no proof of anything."""
+    assert main(["verify", "kept", "first", "none"]) == 9
+    Path("torn").write_bytes(Path("second").read_bytes()[:-20])
+    assert main(["verify", "kept", "first", "torn"]) == 9
+    assert capfd.readouterr().out == ""
+
+
+def test_verify_waits_for_no_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """While a run writes nothing can be proved: exit 8, at once."""
+    with Lock(str(folder / "kept"), 0):
+        assert main(["verify", "kept", "first", "second"]) == 8
+    assert "a run is writing the ledger kept" in capfd.readouterr().err
+    assert main(["verify", "kept", "first", "second"]) == 0
+
+
+def test_no_run_begins_during_a_proof(folder: Path) -> None:
+    """Until the inputs have ended the ledger cannot be written, and then it can."""
+    os.mkfifo("fifo")
+    program = Program(folder)
+    try:
+        process = program.start("verify", "kept", "first", "fifo")
+        with Path("fifo").open("wb") as fifo:  # waits until verify has come to this input
+            with pytest.raises(LedgerInUse):
+                Lock("kept", 0)
+            fifo.write(SECOND)
+        assert program.finish(process).code == 0
+    finally:
+        program.close()
+    Lock("kept", 0).close()
