@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ PROBLEM_IN_PROGRAM, USAGE, INTERRUPTED = 1, 2, 6
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* (default: the process's arguments) says and return the exit code."""
     _occupy_standard_streams()
+    # Before a run hears signals itself; as process 1 of a container SIGTERM would else be ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     log_level = os.environ.get(OPTIONS["log-level"].variable)
     try:
         call = prepare(parse(sys.argv[1:] if argv is None else argv), os.environ)

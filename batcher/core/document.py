@@ -38,6 +38,7 @@ class Document:
     @classmethod
     def parse(cls, body: bytes) -> Document | None:
         """The document in *body*, or None where there is none."""
+        body = body.lstrip(b" \t\r\n")  # some servers print a line end before the declaration
         root = _parse(body)
         if root is not None:
             return cls(root, carried=False)

@@ -16,9 +16,12 @@ import orjson
 
 from batcher.core.result import Key
 from batcher.core.template import Template
-from batcher.errors import RecordError
+from batcher.errors import RecordError, SettingsError
 
 _QUOTE = b'"'
+
+_NO_KEYS = frozenset({"boolean", "dateTime"})
+"""Types of leaves that make no order key: two values at most, or texts of which many mean the same instant."""
 
 Scalar: TypeAlias = "str | int | None"
 
@@ -53,12 +56,16 @@ class RecordReader:
         order_by: the fields of the order key; none for no order.
 
     Raises:
-        SettingsError: *order_by* names no field of the operation.
+        SettingsError: *order_by* names no field of the operation, or one whose type makes no key.
     """
 
     def __init__(self, template: Template, order_by: Sequence[str]) -> None:
         self._template = template
-        self._order_by = tuple(template.operation.leaf(name, "--order-by").name for name in order_by)
+        self._order_by = tuple(order_by)
+        for name in order_by:
+            leaf = template.operation.leaf(name, "--order-by")
+            if leaf.type.name in _NO_KEYS:
+                raise SettingsError("--order-by", f"{name} is a {leaf.type.name}, which tells no records apart")
         self._creates_when_zero = template.operation.creates_when_zero
 
     def read(self, raw: bytes) -> Record:
@@ -122,10 +129,11 @@ def parse_exactly(raw: bytes) -> dict[str, Any]:
         orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise RecordError("malformed_json", f"no JSON: {error.msg} at character {error.pos + 1}") from error
-    twice: list[str] = []
+    twice: list[str] = []  # of the outermost object, which the hook is given last
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        twice.clear()
         for name, value in pairs:
             if name in found:
                 twice.append(name)

@@ -40,6 +40,7 @@ class Refused:
 
 @dataclass(slots=True)
 class _Session:
+    number: int
     accepted: int = 0
     accepted_from: float = -math.inf  # when the youngest request that was accepted had begun
     refused: set[int] = field(default_factory=set)
@@ -55,13 +56,15 @@ class Sessions:
 
     def __init__(self) -> None:
         self.current = 0
-        self._session = _Session()
-        self._before = _Session()
+        self._session = _Session(0)
+        self._before = _Session(-1)
 
     def renewed(self) -> None:
         """A new session is in use from now on."""
         self.current += 1
-        self._before, self._session = self._session, _Session()
+        if self._session.accepted:  # one that never took anybody is no witness for anything
+            self._before = self._session
+        self._session = _Session(self.current)
 
     def accept(self, session: int, began: float) -> None:
         """A record was accepted by a request that was sent in *session* and had begun at *began*."""
@@ -99,11 +102,11 @@ class Sessions:
         return Refusal.LOST if books.accepted > 0 or self.current == 0 else Refusal.USELESS
 
     def _books(self, session: int) -> _Session | None:
-        """On the session in use and the one before; older ones are forgotten."""
-        return {self.current: self._session, self.current - 1: self._before}.get(session)
+        """On the session in use and the last one that took anybody; others are forgotten."""
+        return next((books for books in (self._session, self._before) if books.number == session), None)
 
     def _few_before(self, record: int) -> bool:
-        """The session before accepted many and refused this record among few: it was not the session.
+        """The last session that took anybody accepted many and refused this record among few: it was not the session.
 
         For the last records of a run, whom nobody follows whose acceptance could prove it.
         """

@@ -281,7 +281,7 @@ class Pipeline:
             await asyncio.sleep(_LOOK)
             since = gate.unusable_since
             if since is not None and self._clock() - since >= self._times.max_outage and not gate.closed:
-                detail = f": {breaker.detail}" if breaker.is_open else ""
+                detail = f": {breaker.detail}" if breaker.is_open else ": it asked to wait, or nobody could log in"
                 reason = f"the service was unusable for {self._times.max_outage:g} s{detail}"
                 self.drain(Ending(ServiceUnusable.exit_code, reason), "outage")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import stat
@@ -48,27 +49,32 @@ class Sink(Protocol):
 
 
 class LineFile:
-    """A file that lines are appended to. It is readable by its owner alone.
+    """A file that lines are appended to. It is readable by its owner alone, and one run at a time writes it.
+
+    What it held before is lost with the first write, or when it is closed: not yet when it is opened, so that a run
+    which cannot begin destroys nothing.
 
     Args:
         path: where; ``-`` is standard output.
-        keep: bytes at its beginning that stay; what lies behind them in an existing file is cut off.
+        keep: bytes at its beginning that stay.
 
     Raises:
-        OutputFailed: it cannot be opened.
+        OutputFailed: it cannot be opened, or another run writes it.
     """
 
     def __init__(self, path: str, *, keep: int = 0) -> None:
         self._name = "standard output" if path == "-" else path
+        self._keep: int | None = None if path == "-" else keep  # until what lies behind is cut off
         try:
             if path == "-":
                 self._fd = os.dup(1)
             else:
-                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if keep else os.O_TRUNC), 0o600)
-                if keep:
-                    os.ftruncate(self._fd, keep)
-                    os.lseek(self._fd, keep, os.SEEK_SET)
-                _keep_to_owner(self._fd)
+                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                if stat.S_ISREG(os.fstat(self._fd).st_mode):
+                    self._lock()
+                    _keep_to_owner(self._fd)
+                else:
+                    self._keep = None
         except OSError as error:
             raise self._failed(error) from error
 
@@ -80,6 +86,7 @@ class LineFile:
         """
         view = memoryview(lines)
         try:
+            self._cut()
             while view:
                 try:
                     view = view[os.write(self._fd, view) :]
@@ -95,9 +102,28 @@ class LineFile:
             OutputFailed: only now the system says that it could not write.
         """
         try:
-            os.close(self._fd)
+            try:
+                self._cut()
+            finally:
+                os.close(self._fd)
         except OSError as error:
             raise self._failed(error) from error
+
+    def _cut(self) -> None:
+        if self._keep is not None:
+            os.ftruncate(self._fd, self._keep)
+            os.lseek(self._fd, self._keep, os.SEEK_SET)
+            self._keep = None
+
+    def _lock(self) -> None:
+        """Two runs that write one file would lose each other's lines without a word."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._fd)
+            raise OutputFailed(f"{self._name} is being written by another run: give each its own") from error
+        except OSError:
+            pass  # a file system without locks
 
     def _wait_for_room(self) -> None:
         room = select.poll()
@@ -111,9 +137,8 @@ class LineFile:
 
 
 def _keep_to_owner(fd: int) -> None:
-    """Close a file to others that was there before; devices and pipes stay as they are."""
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode) and mode & 0o077:
+    """Close a file to others that was there before."""
+    if os.fstat(fd).st_mode & 0o077:
         with contextlib.suppress(PermissionError):  # it is not ours, but we may write it
             os.fchmod(fd, 0o600)
 

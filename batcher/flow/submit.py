@@ -234,7 +234,8 @@ class Submitter:
 
     def _decide(self, job: Job, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
         if judgement.verdict is Verdict.NO_SESSION:
-            passed = self._sessions.overtaken(job.refused)
+            # Once proven, it is proven: at the end of a run nobody follows who could prove it again.
+            passed = job.history.refused > 0 or self._sessions.overtaken(job.refused)
             job.refused = Refused(session, self._clock())
         else:
             suspected = self.accepted > 0 and self._service.breaker.suspects_only(job.ordinal)

@@ -70,7 +70,6 @@ def in_place_of(name: str, value: bytes) -> bytes:
         (with_member(b'"ErrorMsg":null'), "duplicate_field", "ErrorMsg", "stands twice"),
         (with_member(b'"Retried":"x"'), "duplicate_field", "Retried", "stands twice"),
         (with_member(b'"No":1,"No":1'), "duplicate_field", "No", "stands twice"),
-        (in_place_of("Source", b'{"a":1,"a":2}'), "duplicate_field", "a", "stands twice"),
         (b"{" + b'"%b":1,' % (b"x" * 300) + b'"%b":1}' % (b"x" * 300), "duplicate_field", "x" * 200, "stands twice"),
         (with_member(b'"Sourse":1'), "unknown_field", "Sourse", "did you mean Source?"),
         (with_member(b'"source":1'), "unknown_field", "source", "did you mean Source?"),
@@ -303,3 +302,18 @@ def test_a_record_that_creates_is_not_safe_to_send_twice(
     """The id 0 creates, given or by default; any other updates the record that has it."""
     reader = RecordReader(Template(SET_RECORD, SOAP_11, defaults), ())
     assert reader.read(line(record(**values))).safe is safe
+
+
+def test_a_name_twice_in_a_nested_object_is_not_twice_in_the_record() -> None:
+    """What is wrong with such a field is its type."""
+    error = refused(in_place_of("Source", b'{"Source":1,"Source":2}'))
+    assert (error.kind, error.field) == ("wrong_type", "Source")
+
+
+@pytest.mark.parametrize("name", ["Delete", "RemoteTimeStamp"])
+def test_types_that_make_no_order_key(name: str) -> None:
+    """They are refused at the start, and the error says why."""
+    with pytest.raises(
+        SettingsError, match=f"--order-by: {name} is a (boolean|dateTime), which tells no records apart"
+    ):
+        RecordReader(Template(SET_RECORD, SOAP_11), (name,))

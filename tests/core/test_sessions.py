@@ -134,3 +134,14 @@ def test_two_poison_records_at_the_end() -> None:
         assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == [LOST, LOST]
         story.sessions.renewed()
         assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == found
+
+
+def test_sessions_that_took_nobody_are_no_witnesses() -> None:
+    """However many logins come between, the last session that took anybody is what counts."""
+    story = Story()
+    for _ in range(20):
+        story.accept()
+    assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == [LOST, LOST]
+    for _ in range(3):
+        story.sessions.renewed()
+    assert [story.refuse(1, alone=True), story.refuse(2, alone=True)] == [OWN, OWN]

@@ -223,3 +223,24 @@ async def test_a_program_gets_each_result_once_and_only_then_it_counts_as_writte
     assert await sink.take() is None
     await running
     assert (written.count, written.size) == (2, 14)
+
+
+def test_a_run_that_cannot_begin_destroys_nothing(tmp_path: Path) -> None:
+    """What a file held before is there until the first line is written, or the run has ended without any."""
+    path = tmp_path / "results"
+    path.write_bytes(b"earlier\n")
+    LineFile(str(path))
+    assert path.read_bytes() == b"earlier\n"
+
+
+def test_two_runs_cannot_write_one_file(tmp_path: Path) -> None:
+    """The second is refused, and the lines of the first stay; when that has ended, the file is free."""
+    path = tmp_path / "results"
+    first = LineFile(str(path))
+    first.write(b"line\n")
+    with pytest.raises(OutputFailed, match="results is being written by another run"):
+        LineFile(str(path))
+    assert path.read_bytes() == b"line\n"
+    first.close()
+    LineFile(str(path)).close()
+    assert path.read_bytes() == b""

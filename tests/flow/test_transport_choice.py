@@ -13,6 +13,11 @@ P = "http://p.example:3128"
 
 CHOICES: list[tuple[str, str | None, dict[str, str], str | None]] = [
     (SECURE, None, {}, None),
+    ("http://127.0.0.1:8080/", None, {"http_proxy": P, "ALL_PROXY": P}, None),
+    ("http://localhost/", None, {"HTTP_PROXY": P}, None),
+    ("https://[::1]/", None, {"HTTPS_PROXY": P}, None),
+    ("http://127.0.0.1:8080/", P, {}, P),
+    ("http://localhost.example/", None, {"HTTP_PROXY": P}, P),
     (SECURE, None, {"https_proxy": P}, P),
     (SECURE, None, {"HTTPS_PROXY": P}, P),
     (SECURE, None, {"https_proxy": P, "HTTPS_PROXY": "http://other.example"}, P),

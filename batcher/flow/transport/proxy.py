@@ -32,17 +32,27 @@ class Proxy:
 def choose_proxy(target: URL, option: str | None, environment: Mapping[str, str]) -> Proxy | None:
     """The proxy for *target*: *option*, else what the environment names for its scheme, else None.
 
+    The environment's proxy is never asked for this machine itself: it could not reach it, and would see what may go over
+    plain http to loopback alone.
+
     Raises:
         SettingsError: it is no URL of an HTTP proxy.
     """
     if option:
         return _parse("--proxy", option)
+    if _is_loopback(target.host or ""):
+        return None
     # Lower case first, as curl does; upper case HTTP_PROXY too, which curl refuses for the sake of CGI scripts alone.
     for name in (f"{target.scheme}_proxy", "all_proxy"):
         value = environment.get(name) or environment.get(name.upper())
         if value:
             return None if _excluded(target, environment) else _parse(name.upper(), value)
     return None
+
+
+def _is_loopback(host: str) -> bool:
+    network = _network(host)
+    return host.rstrip(".").lower() == "localhost" if network is None else network.is_loopback
 
 
 def _parse(source: str, text: str) -> Proxy:
