@@ -32,8 +32,8 @@ class Proxy:
 def choose_proxy(target: URL, option: str | None, environment: Mapping[str, str]) -> Proxy | None:
     """The proxy for *target*: *option*, else what the environment names for its scheme, else None.
 
-    The environment's proxy is never asked for this machine itself: it could not reach it, and would see what may go over
-    plain http to loopback alone.
+    The environment's proxy is never asked for this machine itself: it could not reach it, and would see what may go
+    over plain http to loopback alone.
 
     Raises:
         SettingsError: it is no URL of an HTTP proxy.
