@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -28,7 +29,7 @@ from batcher.flow.ledger.memory import Memory
 from batcher.flow.ledger.projection import Projection
 from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
-from batcher.flow.pipeline import Pipeline, Times
+from batcher.flow.pipeline import Ending, Pipeline, Times
 from batcher.flow.session import Credentials, Session
 from batcher.flow.sink import FileSink, LineFile, Sink
 from batcher.flow.source import FileSource, Source
@@ -95,7 +96,7 @@ class Parts:
     def pipeline(self, source: Source, sink: Sink, kept: Kept | None = None) -> Pipeline:
         """The run from *source* to *sink*; *kept* is its ledger, whose writer is the sink then."""
         settings = self._settings
-        return Pipeline(
+        pipeline = Pipeline(
             source=source,
             reader=self._reader,
             service=self._service,
@@ -109,6 +110,9 @@ class Parts:
             intents=None if kept is None else kept.writer,
             memory=None if kept is None else kept.memory,
         )
+        if kept is not None:
+            kept.writer.on_broken(lambda error: pipeline.drain(Ending(error.exit_code, str(error)), "stopped"))
+        return pipeline
 
     def keep_ledger(self, files: Mapping[str, str]) -> Kept:
         """The run's ledger, as *settings* name it, and the output *files* made from it; it blocks while it reads.
@@ -120,9 +124,11 @@ class Parts:
         """
         settings = self._settings
         assert settings.ledger is not None  # noqa: S101 - the caller has asked
-        lock = Lock(settings.ledger, settings.ledger_wait)
-        try:
+        with contextlib.ExitStack() as stack:
+            lock = Lock(settings.ledger, 0.0)
+            stack.callback(lock.close)
             store = Store(settings.ledger, create=True)
+            stack.callback(store.close)
             store.bind(
                 {
                     "endpoint": settings.require_endpoint(),
@@ -132,14 +138,16 @@ class Parts:
                     "skip": str(settings.skip),
                 }
             )
-            memory = Memory(Store(settings.ledger))
+            reading = Store(settings.ledger)
+            stack.callback(reading.close)
+            memory = Memory(reading)
             projection = Projection(store, files.get("results"), files.get("rejects"))
+            stack.callback(projection.close)
             limit = self._service.limit
             writer = LedgerWriter(store, projection, self._observer, time.monotonic, lambda: limit.value)
-        except BaseException:
-            lock.close()
-            raise
-        return Kept(lock, writer, memory, store.counts())
+            kept = Kept(lock, writer, memory, store.counts())
+            stack.pop_all()
+        return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any
@@ -19,7 +18,8 @@ from batcher.build import Kept, Parts, name_outputs, open_outputs, open_source
 from batcher.core.events import Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
-from batcher.errors import OutputFailed, RunAborted
+from batcher.errors import LedgerInUse, OutputFailed, RunAborted
+from batcher.flow.ledger.lock import Lock
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
 from batcher.flow.sink import LineFile, QueueSink, Sink
 from batcher.flow.source import FileSource, IterableSource
@@ -31,13 +31,14 @@ from batcher.observe.progress import make_progress, shown
 from batcher.observe.summary import Position, Summary
 from batcher.observe.tally import Gauges, Tally
 from batcher.settings import Settings
+from batcher.signals import draining, interrupted
 
 _PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
 """Of exit codes, where several hold."""
 _HOLDS_UP = 256
 """Records of one key that wait at once: a good part of all that are read ahead."""
-_LAST_LINES = 2.0
-"""Seconds for writing the last result lines, once a run was told to leave."""
+_LOOK = 0.1
+"""Seconds between two looks whether the ledger is free."""
 
 
 def submit_command(settings: Settings) -> int:
@@ -117,26 +118,48 @@ class _Command:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.transport.close)
             await self._serve_metrics(stack)
-            kept, sink = self._open_outputs(parts, stack)
+            kept, sink = await self._open_outputs(parts, stack)
             # Already now: who cannot write it says so before anything is sent.
             summary = None if settings.summary is None else LineFile(settings.summary)
             pipeline = parts.pipeline(source, sink, kept)
             self._connect(pipeline, parts.transport, source, kept)
-            stack.enter_context(_signals(pipeline, self._lines, settings.drain_timeout))
+            stack.enter_context(
+                draining(pipeline, self._lines.write, settings.drain_timeout, ledger=settings.ledger is not None)
+            )
             await stack.enter_async_context(shown(progress))
             await pipeline.run()
         return self._end(pipeline, summary)
 
-    def _open_outputs(self, parts: Parts, stack: contextlib.AsyncExitStack) -> tuple[Kept | None, Sink]:
+    async def _open_outputs(self, parts: Parts, stack: contextlib.AsyncExitStack) -> tuple[Kept | None, Sink]:
         if self._settings.ledger is None:
             sink, self._files = open_outputs(self._settings)
             return None, sink
         files = name_outputs(self._settings)
-        kept = parts.keep_ledger(files)
+        kept = await self._keep_ledger(parts, files)
         stack.callback(kept.close)
         self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": self._settings.ledger}
         self._tally.earlier = kept.earlier
         return kept, kept.writer
+
+    async def _keep_ledger(self, parts: Parts, files: Mapping[str, str]) -> Kept:
+        """The run's ledger, once no other run writes it."""
+        settings, clock = self._settings, asyncio.get_running_loop().time
+        until = clock() + settings.ledger_wait
+        while True:
+            try:
+                return parts.keep_ledger(files)
+            except LedgerInUse:
+                if clock() >= until:
+                    raise
+            wait = f"waiting up to {settings.ledger_wait:g} s for its end"
+            with interrupted() as signalled:
+                self._lines.write(f"veetro-batch: another run is writing the ledger {settings.ledger}: {wait}")
+                while clock() < until and _is_locked(settings.ledger or ""):
+                    await asyncio.wait([signalled], timeout=_LOOK)
+                    if signalled.done():
+                        error = RunAborted(f"{signalled.result().name} was received while waiting for the ledger")
+                        error.exit_code = INTERRUPTED
+                        raise error
 
     def _connect(self, pipeline: Pipeline, transport: SessionTransport, source: FileSource, kept: Kept | None) -> None:
         submitter = pipeline.submitter
@@ -223,39 +246,9 @@ def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> in
     return next((code for code in _PRECEDENCE if code in codes), 0)
 
 
-@contextlib.contextmanager
-def _signals(pipeline: Pipeline, lines: Lines, drain_timeout: float) -> Iterator[None]:
-    """Within the block the first SIGTERM or SIGINT drains the run, and a second one leaves at once.
-
-    A thread that writes results to a pipe which nobody reads cannot be woken: the process then ends without it.
-    """
-    loop = asyncio.get_running_loop()
-    breaking_off: asyncio.TimerHandle | None = None
-
-    def hear(number: signal.Signals) -> None:
-        nonlocal breaking_off
-        patience = 0.0
-        if breaking_off is not None:
-            breaking_off.cancel()
-            pipeline.leave()
-        else:
-            patience = drain_timeout
-            if pipeline.submitter.gate.closed:
-                lines.write(f"veetro-batch: {number.name} was received while the run ends; a second one leaves at once")
-            else:
-                pipeline.drain(Ending(INTERRUPTED, f"{number.name} was received"), "interrupted")
-        breaking_off = loop.call_later(patience + _LAST_LINES, break_off)
-
-    def break_off() -> None:
-        lines.write("veetro-batch: error: nobody reads the results: the last lines are lost")
-        os._exit(OutputFailed.exit_code)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, hear, number)
+def _is_locked(ledger: str) -> bool:
     try:
-        yield
-    finally:
-        if breaking_off is not None:
-            breaking_off.cancel()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        Lock(ledger, 0.0).close()
+    except LedgerInUse:
+        return True
+    return False

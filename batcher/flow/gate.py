@@ -116,6 +116,7 @@ class Gate:
 
     def put_again(self, job: Job, again: Again) -> None:
         """Let *job* be sent again as *again* says, ahead of what was never sent."""
+        job.budgeted = again.budgeted
         if self._intents is not None and job.declared and not job.history.may_be_applied:
             self._intents.retract(job)
         if self._may_be_sent(job):
@@ -206,7 +207,7 @@ class Gate:
             self._probing = self._probing or turn.probe
             self.in_flight += 1
             # Counted here and not when it is sent: the next one in this loop is weighed against it.
-            self._budget.request(now, retry=job.history.spent > 0)
+            self._budget.request(now, retry=job.budgeted)
             worker.set_result(turn)
         self._tell()
         self._set_timer(now)
@@ -216,14 +217,17 @@ class Gate:
 
     def _declare(self, intents: Intents, now: float) -> None:
         """Declare what will be sent next; while nothing is sent, nothing but a probe."""
+        if self._is_paused(now):
+            self._withdraw(intents)
+            return
         while self._again_undeclared and self._again_undeclared[0][0] <= now:
             self._undeclared.appendleft(heapq.heappop(self._again_undeclared)[2])
         ahead = len(self._ready) + len(self._declaring)
-        if self._held or now < self._until or not self._undeclared:
+        if not self._undeclared:
             return
         if self._breaker.is_open:
             due = any(heap and heap[0][0] <= now for heap in (self._again, self._again_budgeted))
-            wanted = int(not ahead and not due and not self._probing and now >= self._breaker.next_probe)
+            wanted = int(not ahead and not due)
             if wanted:
                 probe = min(self._undeclared, key=self._rank)
                 self._undeclared.remove(probe)
@@ -234,6 +238,18 @@ class Gate:
         if jobs:
             self._declaring += jobs
             intents.declare(jobs)
+
+    def _withdraw(self, intents: Intents) -> None:
+        """What was declared and only waits is not to be doubtful for as long as a pause may last."""
+        if all(job.history.may_be_applied for job in self._ready):
+            return
+        waiting, self._ready = self._ready, deque()
+        for job in reversed(waiting):
+            if job.history.may_be_applied:
+                self._ready.appendleft(job)
+            else:
+                intents.retract(job)
+                self._undeclared.appendleft(job)
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         """These are declared now."""
@@ -246,12 +262,13 @@ class Gate:
         """How good a probe it is, the least is best: safe to send twice, and not one that the breaker has met."""
         return (not job.record.safe, self._breaker.has_met(job.ordinal))
 
+    def _is_paused(self, now: float) -> bool:
+        """Whether not even a probe may be sent."""
+        waits = self._probing or now < self._breaker.next_probe
+        return self._held or now < self._until or (self._breaker.is_open and waits)
+
     def _may_send(self, now: float) -> bool:
-        if self._held or now < self._until:
-            return False
-        if self._breaker.is_open:
-            return not self._probing and now >= self._breaker.next_probe
-        return self.in_flight < self._limit.value
+        return not self._is_paused(now) and (self._breaker.is_open or self.in_flight < self._limit.value)
 
     def _next(self, now: float) -> Job | None:
         if self._again and self._again[0][0] <= now:

@@ -22,6 +22,8 @@ class Job:
         history: what it has been through.
         tried_at: when its last attempt ended, or its first began: a request that began later and was accepted proves
             that the service takes others.
+        budgeted: its next attempt is a retry that the retry budget counts; those after throttling, a lost session or no
+            connection are none.
         declared: the ledger holds durably that it may have been sent; with a ledger nothing is sent before.
         refused: when it was last refused for want of a session, and in which, or None.
     """
@@ -33,4 +35,5 @@ class Job:
     history: History
     tried_at: float = 0.0
     refused: Refused | None = None
+    budgeted: bool = False
     declared: bool = False

@@ -7,6 +7,7 @@ files only once the commit that holds them is durable, so the ledger is the trut
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from batcher.core.events import Committed, Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
+from batcher.errors import OutputFailed
 from batcher.flow.job import Job
 from batcher.flow.ledger.projection import Projection
 from batcher.flow.ledger.store import Commit, Store, hash_number
@@ -57,6 +59,8 @@ class LedgerWriter:
         self._count = 0
         self._size = 0
         self._tell_declared: Callable[[Sequence[Job]], None] = lambda _jobs: None
+        self._tell_broken: Callable[[OutputFailed], None] = lambda _error: None
+        self._durable: asyncio.Queue[tuple[Commit, int, int] | None] = asyncio.Queue()
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
         self._finished = False
@@ -111,6 +115,10 @@ class LedgerWriter:
 
     # Results
 
+    def on_broken(self, broken: Callable[[OutputFailed], None]) -> None:
+        """Tell *broken* when a file of results cannot be written any more; the ledger is kept all the same."""
+        self._tell_broken = broken
+
     def put(self, result: Result, size: int) -> None:
         """Take a result, and settle the record's intent."""
         self._settle(result.ordinal)
@@ -132,36 +140,56 @@ class LedgerWriter:
         self._urgent.set()
 
     async def run(self, written: Callable[[int, int], None]) -> None:
-        """Commit, then write, until all is out.
+        """Commit, and write what is durable, until all is out.
 
         Args:
             written: is told how many results are out, and the sum of their sizes.
 
         Raises:
-            OutputFailed: ledger or files cannot be written. What was committed before stays.
+            OutputFailed: the ledger cannot be written. What was committed before stays.
         """
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "ledger") as thread:
+        # Two: a reader of the results who has stopped reading must not keep outcomes from the ledger.
+        with ThreadPoolExecutor(2, "ledger") as threads:
+            projecting = asyncio.create_task(self._project(threads, written))
             try:
-                while True:
-                    await self._something.wait()
-                    await self._gather()
-                    finished = self._finished
-                    self._something.clear()
-                    commit, declared, count, size = self._take()
-                    began = self._clock()
-                    await loop.run_in_executor(thread, self._store.commit, commit)
-                    self._learn(began, len(commit.records))
-                    for job in declared:
-                        job.declared = True
-                    self._tell_declared(declared)
-                    await loop.run_in_executor(thread, self._projection.write, commit.results, commit.rejects)
-                    written(count, size)
-                    if finished and not (self._count or self._declared):
-                        await loop.run_in_executor(thread, self._end)
-                        return
+                await self._keep(threads)
             finally:
-                await loop.run_in_executor(thread, self._close)
+                self._durable.put_nowait(None)
+                await projecting
+                await loop.run_in_executor(threads, self._close)
+
+    async def _keep(self, threads: ThreadPoolExecutor) -> None:
+        """Commit until all is in the ledger."""
+        loop = asyncio.get_running_loop()
+        finished = False
+        while not finished or self._count or self._declared:
+            await self._something.wait()
+            await self._gather()
+            finished = self._finished
+            self._something.clear()
+            commit, declared, count, size = self._take()
+            began = self._clock()
+            await loop.run_in_executor(threads, self._store.commit, commit)
+            self._learn(began, len(commit.records))
+            for job in declared:
+                job.declared = True
+            self._tell_declared(declared)
+            self._durable.put_nowait((commit, count, size))
+
+    async def _project(self, threads: ThreadPoolExecutor, written: Callable[[int, int], None]) -> None:
+        """Write what is durable to the files, for as long as they can be written."""
+        loop = asyncio.get_running_loop()
+        broken = False
+        while (durable := await self._durable.get()) is not None:
+            commit, count, size = durable
+            if not broken:
+                try:
+                    await loop.run_in_executor(threads, self._projection.write, commit.results, commit.rejects)
+                except OutputFailed as error:
+                    broken = True
+                    self._tell_broken(error)
+            written(count, size)
 
     async def _gather(self) -> None:
         """Let outcomes alone wait a moment for more."""
@@ -200,9 +228,9 @@ class LedgerWriter:
             self._rate_from, self._rate_count = now, 0
         self._observer.notice(Committed(now - began, records))
 
-    def _end(self) -> None:
-        self._store.commit(Commit(accounted=self._projection.accounted()))
-
     def _close(self) -> None:
-        self._projection.close()
-        self._store.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._store.close)
+            stack.callback(self._projection.close)
+            self._projection.sync()
+            self._store.commit(Commit(accounted=self._projection.accounted()))
