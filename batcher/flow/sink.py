@@ -86,7 +86,7 @@ class LineFile:
         """
         view = memoryview(lines)
         try:
-            self._cut()
+            self.cut()
             while view:
                 try:
                     view = view[os.write(self._fd, view) :]
@@ -103,17 +103,26 @@ class LineFile:
         """
         try:
             try:
-                self._cut()
+                self.cut()
             finally:
                 os.close(self._fd)
         except OSError as error:
             raise self._failed(error) from error
 
-    def _cut(self) -> None:
-        if self._keep is not None:
+    def cut(self) -> None:
+        """Cut off now what lies behind the bytes that stay, as the first write does.
+
+        Raises:
+            OutputFailed: that is not possible.
+        """
+        if self._keep is None:
+            return
+        try:
             os.ftruncate(self._fd, self._keep)
             os.lseek(self._fd, self._keep, os.SEEK_SET)
-            self._keep = None
+        except OSError as error:
+            raise self._failed(error) from error
+        self._keep = None
 
     def _lock(self) -> None:
         """Two runs that write one file would lose each other's lines without a word."""

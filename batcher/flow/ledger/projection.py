@@ -97,6 +97,7 @@ class _Continued(LineFile):
         self.synced = self._size = _kept(store, kind, path, store.accounted(self.path) or 0)
         super().__init__(path, keep=self._size)
         try:
+            self.cut()
             for piece in store.lines(kind, self._size):
                 self.write(piece)
         except BaseException:
