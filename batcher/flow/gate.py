@@ -8,18 +8,17 @@ changed, and sets one timer for the next instant at which time alone changes the
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Protocol
 
 from batcher.core.breaker import Breaker
 from batcher.core.events import Observer, Paused, Resumed
 from batcher.core.limit import Limit
 from batcher.core.retry import Again, RetryBudget
+from batcher.flow.intents import Intents, Undeclared
 from batcher.flow.job import Job
+from batcher.flow.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +27,6 @@ class Turn:
 
     job: Job
     probe: bool
-
-
-class Intents(Protocol):
-    """Holds durably which records may be sent. What is not declared has certainly not been sent."""
-
-    def on_declared(self, declared: Callable[[Sequence[Job]], None]) -> None:
-        """Tell *declared* the jobs whose declaration is durable."""
-        ...
-
-    def wanted(self, ahead: int, limit: int) -> int:
-        """How many more to declare, while *ahead* are declared and wait, and *limit* may be in flight."""
-        ...
-
-    def declare(self, jobs: Sequence[Job]) -> None:
-        """Begin to make durable that *jobs* may be sent."""
-        ...
-
-    def retract(self, job: Job) -> None:
-        """*job* was not applied for certain, and waits again."""
-        ...
 
 
 class Gate:
@@ -81,17 +60,9 @@ class Gate:
         self._observer = observer
         self._clock = clock
         self.in_flight = 0
-        self._intents = intents
-        if intents is not None:
-            intents.on_declared(self._take_in)
-        self._undeclared: deque[Job] = deque()
-        self._again_undeclared: list[tuple[float, int, Job]] = []
-        self._declaring: deque[Job] = deque()
+        self._waiting = Waiting(budget)
+        self._undeclared = None if intents is None else Undeclared(intents, self._take_in)
         self._workers: deque[asyncio.Future[Turn | None]] = deque()
-        self._ready: deque[Job] = deque()
-        self._again: list[tuple[float, int, Job]] = []  # heaps by the time at which each may be sent again
-        self._again_budgeted: list[tuple[float, int, Job]] = []
-        self._tie = count()
         self._probing = False
         self._held = False
         self._until = 0.0
@@ -101,8 +72,7 @@ class Gate:
 
     def __len__(self) -> int:
         """Records that wait here."""
-        declared = len(self._ready) + len(self._again) + len(self._again_budgeted)
-        return declared + len(self._declaring) + len(self._undeclared) + len(self._again_undeclared)
+        return len(self._waiting) + (0 if self._undeclared is None else len(self._undeclared))
 
     @property
     def unusable_since(self) -> float | None:
@@ -111,19 +81,21 @@ class Gate:
 
     def put(self, job: Job) -> None:
         """Let *job* wait for its turn behind the others."""
-        (self._ready if self._may_be_sent(job) else self._undeclared).append(job)
+        if self._undeclared is None or job.declared:
+            self._waiting.put(job)
+        else:
+            self._undeclared.put(job)
         self._pump()
 
     def put_again(self, job: Job, again: Again) -> None:
         """Let *job* be sent again as *again* says, ahead of what was never sent."""
         job.budgeted = again.budgeted
-        if self._intents is not None and job.declared and not job.history.may_be_applied:
-            self._intents.retract(job)
-        if self._may_be_sent(job):
-            heap = self._again_budgeted if again.budgeted else self._again
+        at = self._clock() + again.delay
+        if self._undeclared is None or job.history.may_be_applied:
+            self._waiting.put_again(job, at)
         else:
-            heap = self._again_undeclared
-        heapq.heappush(heap, (self._clock() + again.delay, next(self._tie), job))
+            self._undeclared.retract(job)
+            self._undeclared.put_again(job, at)
         self._pump()
 
     async def take(self) -> Turn | None:
@@ -137,7 +109,7 @@ class Gate:
             return await worker
         except asyncio.CancelledError:
             if worker.done() and not worker.cancelled() and (turn := worker.result()) is not None:
-                self._ready.appendleft(turn.job)  # its turn came in the very moment that its worker was cancelled
+                self._waiting.put_first(turn.job)  # its turn came in the very moment that its worker was cancelled
                 self.leave(turn)
             raise
 
@@ -168,17 +140,9 @@ class Gate:
     def close(self, kind: str, message: str) -> list[Job]:
         """Let nobody through any more, for the reason that *kind* and *message* give; gives back all that wait."""
         self.closed = (kind, message)
-        waiting = [
-            *(job for _, _, job in sorted([*self._again, *self._again_budgeted, *self._again_undeclared])),
-            *self._ready,
-        ]
-        waiting += [*self._declaring, *self._undeclared]
-        self._declaring.clear()
-        self._undeclared.clear()
-        self._again.clear()
-        self._again_undeclared.clear()
-        self._again_budgeted.clear()
-        self._ready.clear()
+        waiting = self._waiting.clear()
+        if self._undeclared is not None:
+            waiting += self._undeclared.clear()
         if self._timer is not None:
             self._timer.cancel()
         for worker in self._workers:
@@ -190,8 +154,8 @@ class Gate:
     def _pump(self) -> None:
         """Give every record its turn that may have it now."""
         now = self._clock()
-        if self._intents is not None and not self.closed:
-            self._declare(self._intents, now)
+        if self._undeclared is not None and not self.closed:
+            self._declare(self._undeclared, now)
         while self._workers and not self.closed:
             worker = self._workers[0]
             if worker.done():  # its worker was cancelled
@@ -199,7 +163,7 @@ class Gate:
                 continue
             if not self._may_send(now):
                 break
-            job = self._next_probe(now) if self._breaker.is_open else self._next(now)
+            job = self._waiting.best(now, self._rank) if self._breaker.is_open else self._waiting.next(now)
             if job is None:
                 break
             self._workers.popleft()
@@ -212,50 +176,19 @@ class Gate:
         self._tell()
         self._set_timer(now)
 
-    def _may_be_sent(self, job: Job) -> bool:
-        return self._intents is None or job.declared
-
-    def _declare(self, intents: Intents, now: float) -> None:
+    def _declare(self, undeclared: Undeclared, now: float) -> None:
         """Declare what will be sent next; while nothing is sent, nothing but a probe."""
         if self._is_paused(now):
-            self._withdraw(intents)
-            return
-        while self._again_undeclared and self._again_undeclared[0][0] <= now:
-            self._undeclared.appendleft(heapq.heappop(self._again_undeclared)[2])
-        ahead = len(self._ready) + len(self._declaring)
-        if not self._undeclared:
-            return
-        if self._breaker.is_open:
-            due = any(heap and heap[0][0] <= now for heap in (self._again, self._again_budgeted))
-            wanted = int(not ahead and not due)
-            if wanted:
-                probe = min(self._undeclared, key=self._rank)
-                self._undeclared.remove(probe)
-                self._undeclared.appendleft(probe)
-        else:
-            wanted = intents.wanted(ahead, self._limit.value)
-        jobs = [self._undeclared.popleft() for _ in range(min(wanted, len(self._undeclared)))]
-        if jobs:
-            self._declaring += jobs
-            intents.declare(jobs)
-
-    def _withdraw(self, intents: Intents) -> None:
-        """What was declared and only waits is not to be doubtful for as long as a pause may last."""
-        if all(job.history.may_be_applied for job in self._ready):
-            return
-        waiting, self._ready = self._ready, deque()
-        for job in reversed(waiting):
-            if job.history.may_be_applied:
-                self._ready.appendleft(job)
-            else:
-                intents.retract(job)
-                self._undeclared.appendleft(job)
+            undeclared.take_back(self._waiting.withdraw())
+        elif not self._breaker.is_open:
+            undeclared.declare(now, self._waiting.ready, self._limit.value)
+        elif not self._waiting.ready and not self._waiting.is_due(now):
+            undeclared.declare_probe(now, self._rank)
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         """These are declared now."""
         for job in jobs:
-            if self._declaring and self._declaring[0] is job:  # else the gate was closed meanwhile
-                self._ready.append(self._declaring.popleft())
+            self._waiting.put(job)
         self._pump()
 
     def _rank(self, job: Job) -> tuple[bool, bool]:
@@ -270,34 +203,6 @@ class Gate:
     def _may_send(self, now: float) -> bool:
         return not self._is_paused(now) and (self._breaker.is_open or self.in_flight < self._limit.value)
 
-    def _next(self, now: float) -> Job | None:
-        if self._again and self._again[0][0] <= now:
-            return heapq.heappop(self._again)[2]
-        if self._again_budgeted and self._again_budgeted[0][0] <= now and self._budget.allows(now):
-            return heapq.heappop(self._again_budgeted)[2]
-        return self._ready.popleft() if self._ready else None
-
-    def _next_probe(self, now: float) -> Job | None:
-        """Of what may go now, a record that is safe to send twice, and rather one that the breaker has not met yet."""
-        due = sorted(entry for heap in (self._again, self._again_budgeted) for entry in heap if entry[0] <= now)
-        job = min(
-            [*(job for _, _, job in due), *self._ready],
-            key=self._rank,
-            default=None,
-        )
-        if job is not None:
-            self._take_out(job)
-        return job
-
-    def _take_out(self, job: Job) -> None:
-        for heap in (self._again, self._again_budgeted):
-            for at, entry in enumerate(heap):
-                if entry[2] is job:
-                    del heap[at]
-                    heapq.heapify(heap)
-                    return
-        self._ready.remove(job)
-
     def _set_timer(self, now: float) -> None:
         """Look again when time alone may let something through, or ends a pause."""
         if self._timer is not None:
@@ -307,10 +212,9 @@ class Gate:
             return
         instants = [self._until]
         if self._workers and not self._held:
-            heaps = (self._again, self._again_budgeted, self._again_undeclared)
-            instants += [heap[0][0] for heap in heaps if heap]
-            if self._again_budgeted and self._again_budgeted[0][0] <= now:
-                instants.append(int(now) + 1.0)  # the retry budget thinks in seconds
+            instants += self._waiting.instants(now)
+            if self._undeclared is not None:
+                instants += self._undeclared.instants()
             if self._breaker.is_open and not self._probing:
                 instants.append(self._breaker.next_probe)
         if later := [instant for instant in instants if instant > now]:

@@ -17,7 +17,7 @@ from batcher.core.retry import History
 from batcher.core.stop import StopRule
 from batcher.core.verdict import Outcome, Problem
 from batcher.errors import LedgerRefused, OutputFailed, RecordError, RunAborted, ServiceUnusable
-from batcher.flow.gate import Intents
+from batcher.flow.intents import Intents
 from batcher.flow.job import Job
 from batcher.flow.ledger.memory import Memory
 from batcher.flow.sink import Sink

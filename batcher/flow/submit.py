@@ -21,7 +21,8 @@ from batcher.core.retry import Again, Ended, Policy, RetryBudget, decide
 from batcher.core.sessions import Refusal, Refused, Sessions
 from batcher.core.verdict import Judgement, Outcome, Problem, Verdict
 from batcher.errors import ServiceUnusable, TransportError
-from batcher.flow.gate import Gate, Intents, Turn
+from batcher.flow.gate import Gate, Turn
+from batcher.flow.intents import Intents
 from batcher.flow.job import Job
 from batcher.flow.order import Lanes
 from batcher.flow.session import Session

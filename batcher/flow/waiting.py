@@ -1,0 +1,110 @@
+"""Where records wait that may be sent: new ones in their order, and those to be sent again by their time."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TypeAlias
+
+from batcher.core.retry import RetryBudget
+from batcher.flow.job import Job
+
+Heap: TypeAlias = list[tuple[float, int, Job]]
+"""Records by the time at which each may be sent again; the number keeps the order of equal times."""
+
+_tie = count()
+
+
+def push(heap: Heap, at: float, job: Job) -> None:
+    """Let *job* wait in *heap* until *at*."""
+    heapq.heappush(heap, (at, next(_tie), job))
+
+
+def pop_due(heap: Heap, now: float) -> Job | None:
+    """Take the record out of *heap* whose time came first; None while none has come."""
+    return heapq.heappop(heap)[2] if heap and heap[0][0] <= now else None
+
+
+class Waiting:
+    """Records that may be sent, once their time has come.
+
+    Args:
+        budget: how many retries there may be.
+    """
+
+    def __init__(self, budget: RetryBudget) -> None:
+        self._budget = budget
+        self._ready: deque[Job] = deque()
+        self._again: Heap = []
+        self._budgeted: Heap = []
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._again) + len(self._budgeted)
+
+    @property
+    def ready(self) -> int:
+        """Those whose time has come, or that need none."""
+        return len(self._ready)
+
+    def put(self, job: Job) -> None:
+        """Let *job* wait behind the others."""
+        self._ready.append(job)
+
+    def put_first(self, job: Job) -> None:
+        """Let *job* wait before all others."""
+        self._ready.appendleft(job)
+
+    def put_again(self, job: Job, at: float) -> None:
+        """Let *job* wait until *at*, and go before the others then; a budgeted one when the budget allows."""
+        push(self._budgeted if job.budgeted else self._again, at, job)
+
+    def next(self, now: float) -> Job | None:
+        """Take out the one to be sent now, or None."""
+        job = pop_due(self._again, now)
+        if job is None and self._budgeted and self._budget.allows(now):
+            job = pop_due(self._budgeted, now)
+        return self._ready.popleft() if job is None and self._ready else job
+
+    def best(self, now: float, rank: Callable[[Job], tuple[bool, bool]]) -> Job | None:
+        """Take out the one of the least *rank* whose time has come, or None; budgets do not count for probes."""
+        due = sorted(entry for heap in (self._again, self._budgeted) for entry in heap if entry[0] <= now)
+        job = min([*(job for _, _, job in due), *self._ready], key=rank, default=None)
+        if job is not None:
+            self._take_out(job)
+        return job
+
+    def is_due(self, now: float) -> bool:
+        """Whether there is one to be sent again whose time has come."""
+        return any(heap and heap[0][0] <= now for heap in (self._again, self._budgeted))
+
+    def withdraw(self) -> list[Job]:
+        """Take out those that wait for nothing but their turn and were certainly not applied so far."""
+        taken = [job for job in self._ready if not job.history.may_be_applied]
+        if taken:
+            self._ready = deque(job for job in self._ready if job.history.may_be_applied)
+        return taken
+
+    def instants(self, now: float) -> Iterator[float]:
+        """When time alone may change what goes next."""
+        yield from (heap[0][0] for heap in (self._again, self._budgeted) if heap)
+        if self._budgeted and self._budgeted[0][0] <= now:
+            yield int(now) + 1.0  # the retry budget thinks in seconds
+
+    def clear(self) -> list[Job]:
+        """Take all out."""
+        waiting = [*(job for _, _, job in sorted([*self._again, *self._budgeted])), *self._ready]
+        self._again.clear()
+        self._budgeted.clear()
+        self._ready.clear()
+        return waiting
+
+    def _take_out(self, job: Job) -> None:
+        for heap in (self._again, self._budgeted):
+            for at, entry in enumerate(heap):
+                if entry[2] is job:
+                    del heap[at]
+                    heapq.heapify(heap)
+                    return
+        self._ready.remove(job)
