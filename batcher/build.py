@@ -114,8 +114,8 @@ class Parts:
             kept.writer.on_broken(lambda error: pipeline.drain(Ending(error.exit_code, str(error)), "stopped"))
         return pipeline
 
-    def keep_ledger(self, files: Mapping[str, str]) -> Kept:
-        """The run's ledger, as *settings* name it, and the output *files* made from it; it blocks while it reads.
+    def keep_ledger(self, ledger: str, files: Mapping[str, str]) -> Kept:
+        """The ledger at the path *ledger*, and the output *files* made from it; it blocks while it reads.
 
         Raises:
             LedgerInUse: another run writes it.
@@ -123,11 +123,10 @@ class Parts:
             OutputFailed: it cannot be written.
         """
         settings = self._settings
-        assert settings.ledger is not None  # noqa: S101 - the caller has asked
         with contextlib.ExitStack() as stack:
-            lock = Lock(settings.ledger, 0.0)
+            lock = Lock(ledger, 0.0)
             stack.callback(lock.close)
-            store = Store(settings.ledger, create=True)
+            store = Store(ledger, create=True)
             stack.callback(store.close)
             store.bind(
                 {
@@ -138,7 +137,7 @@ class Parts:
                     "skip": str(settings.skip),
                 }
             )
-            reading = Store(settings.ledger)
+            reading = Store(ledger)
             stack.callback(reading.close)
             memory = Memory(reading)
             projection = Projection(store, files.get("results"), files.get("rejects"))

@@ -131,30 +131,31 @@ class _Command:
         return self._end(pipeline, summary)
 
     async def _open_outputs(self, parts: Parts, stack: contextlib.AsyncExitStack) -> tuple[Kept | None, Sink]:
-        if self._settings.ledger is None:
+        ledger = self._settings.ledger
+        if ledger is None:
             sink, self._files = open_outputs(self._settings)
             return None, sink
         files = name_outputs(self._settings)
-        kept = await self._keep_ledger(parts, files)
+        kept = await self._keep_ledger(parts, ledger, files)
         stack.callback(kept.close)
-        self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": self._settings.ledger}
+        self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": ledger}
         self._tally.earlier = kept.earlier
         return kept, kept.writer
 
-    async def _keep_ledger(self, parts: Parts, files: Mapping[str, str]) -> Kept:
+    async def _keep_ledger(self, parts: Parts, ledger: str, files: Mapping[str, str]) -> Kept:
         """The run's ledger, once no other run writes it."""
         settings, clock = self._settings, asyncio.get_running_loop().time
         until = clock() + settings.ledger_wait
         while True:
             try:
-                return parts.keep_ledger(files)
+                return parts.keep_ledger(ledger, files)
             except LedgerInUse:
                 if clock() >= until:
                     raise
             wait = f"waiting up to {settings.ledger_wait:g} s for its end"
             with interrupted() as signalled:
-                self._lines.write(f"veetro-batch: another run is writing the ledger {settings.ledger}: {wait}")
-                while clock() < until and _is_locked(settings.ledger or ""):
+                self._lines.write(f"veetro-batch: another run is writing the ledger {ledger}: {wait}")
+                while clock() < until and _is_locked(ledger):
                     await asyncio.wait([signalled], timeout=_LOOK)
                     if signalled.done():
                         error = RunAborted(f"{signalled.result().name} was received while waiting for the ledger")

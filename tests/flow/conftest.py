@@ -1,4 +1,4 @@
-"""A server that does exactly what a script says, on a real socket."""
+"""A server that does exactly what a script says, on a real socket; and what every test of a run asks for."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import trustme
 import uvloop
 
 from batcher.flow.transport import Route, SessionTransport, Transport
+from tests.flow.runs import hurry
 
 Script: TypeAlias = "Callable[[Peer], Awaitable[None]]"
 
@@ -234,3 +235,25 @@ async def answering(peer: Peer) -> None:
     while True:
         await peer.request()
         await peer.send(OK)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between attempts and probes are short."""
+    hurry(monkeypatch)
+
+
+@pytest.fixture
+async def no_task_is_left() -> AsyncIterator[None]:
+    """No run leaves a task behind."""
+    before = asyncio.all_tasks()
+    yield
+    assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

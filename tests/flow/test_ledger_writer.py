@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,13 @@ from batcher.flow.pipeline import INTERRUPTED, Ending
 from batcher.flow.transport import Answer
 from batcher.observe.tally import Tally
 from tests.flow.ledgers import opened
-from tests.flow.runs import Told, fault, good, hurry, key_in, never, record, records, saved, settings, until
+from tests.flow.runs import Told, fault, good, key_in, never, record, records, saved, settings, until
 
 LIMIT = 4
 DOWN = ConnectFailed("connection refused")
 
 
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-async def _no_task_is_left() -> AsyncIterator[None]:
-    """No run leaves a task behind."""
-    before = asyncio.all_tasks()
-    yield
-    assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
+pytestmark = pytest.mark.usefixtures("hurried", "no_task_is_left")
 
 
 class Run:
@@ -54,7 +44,7 @@ class Run:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("batcher.build.SessionTransport", lambda route: told)
             parts = Parts(chosen, self)
-        self.kept = parts.keep_ledger({"results": str(self.results)})
+        self.kept = parts.keep_ledger(str(self.path), {"results": str(self.results)})
         source = IterableSource(given, max_line_bytes=chosen.max_line_bytes)
         self.pipeline = parts.pipeline(source, self.kept.writer, self.kept)
 

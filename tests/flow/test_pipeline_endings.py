@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from tests.flow.runs import (
     Told,
     fault,
     good,
-    hurry,
     key_in,
     logged_in,
     never,
@@ -36,26 +34,7 @@ from tests.flow.runs import (
     until,
 )
 
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-async def _no_task_is_left() -> AsyncIterator[None]:
-    """No run leaves a task behind."""
-    before = asyncio.all_tasks()
-    yield
-    assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
-
-
-@pytest.fixture
-def port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+pytestmark = pytest.mark.usefixtures("hurried", "no_task_is_left")
 
 
 async def test_a_drain_lets_what_is_in_flight_end_and_sends_nothing_more() -> None:

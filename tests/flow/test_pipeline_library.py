@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -16,28 +15,9 @@ from batcher.flow.pipeline import HELD_RECORDS
 from batcher.run import submit
 from batcher.sandbox import Sandbox, SandboxSettings
 from batcher.settings import Settings
-from tests.flow.runs import hurry, line_of, record, records, settings, settled
+from tests.flow.runs import line_of, record, records, settings, settled
 
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-async def _no_task_is_left() -> AsyncIterator[None]:
-    """No run leaves a task behind."""
-    before = asyncio.all_tasks()
-    yield
-    assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
-
-
-@pytest.fixture
-def port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+pytestmark = pytest.mark.usefixtures("hurried", "no_task_is_left")
 
 
 async def collect(given: Any, chosen: Settings) -> list[Result]:
