@@ -11,7 +11,8 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 from lxml import etree
@@ -22,10 +23,11 @@ from batcher.core.soap import DECLARATION, XSD, XSI, Soap
 from batcher.core.template import Operation
 
 _NIL = f"{{{XSI}}}nil"
+_LAYOUTS = 256
+"""Layouts of an answer that are remembered: more differ than any service prints, yet a hostile one fills no memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An operation's result.
 
     Attributes:
@@ -126,7 +128,9 @@ def _to_json(document: Document, element: etree._Element, sample: _Sample) -> An
 class _Shape:
     """The one shape of answer that the server prints: an expression with a group a value, and the JSON between them.
 
-    A string has two groups, its text and its being empty (``<X />``): without either it is null.
+    A string has two groups, its text and its being empty (``<X />``): without either it is null. Which groups are there
+    is nearly always the same for all answers, so the JSON's format is made once for each such *layout*, and all groups
+    go into it as they are.
     """
 
     def __init__(self, response: _Sample, soap: Soap, key: Sequence[str]) -> None:
@@ -142,24 +146,36 @@ class _Shape:
             expression = f"{opening}(?: ?/>|></{name}>)"
             self._pieces = ["{}"]
         self._match = re.compile(f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>\\s*").fullmatch
-        self._format = "%s".join(piece.replace("%", "%%") for piece in self._pieces)
-        self._key_at = tuple(self._names.index(name) if name in self._names else None for name in key)
+        self._key = key
+        self._layout = lru_cache(_LAYOUTS)(self._lay_out)
 
     def match(self, text: str) -> Answer | None:
         found = self._match(text)
         if found is None:
             return None
-        groups = iter(found.groups())
-        texts: list[str | None] = []
-        values: list[str] = []
-        for kind, group in zip(self._kinds, groups, strict=False):
-            given = group
-            if kind == "optional" and next(groups) is not None:
-                given = ""
-            texts.append(given)
-            values.append("null" if given is None else given if kind == "bare" else f'"{given}"')
-        key = tuple(None if index is None else texts[index] for index in self._key_at)
-        return Answer((self._format % tuple(values)).encode(), key)
+        groups = found.groups()
+        form, key = self._layout(tuple(map(type, groups)))
+        return Answer((form % groups).encode(), tuple([groups[at] if at >= 0 else given for at, given in key]))
+
+    def _lay_out(self, types: tuple[type, ...]) -> tuple[str, tuple[tuple[int, str | None], ...]]:
+        """For groups of these *types*: the JSON's format, and of each key field the group, or -1 and its value."""
+        form = self._pieces[0].replace("%", "%%")
+        at = 0
+        values: dict[str, tuple[int, str | None]] = {}
+        for name, kind, piece in zip(self._names, self._kinds, self._pieces[1:], strict=True):
+            if types[at] is str:
+                form += "%s" if kind == "bare" else '"%s"'
+                values[name] = (at, None)
+            else:
+                empty = types[at + 1] is str
+                form += '%.0s""' if empty else "%.0snull"  # takes the group and prints nothing of it
+                values[name] = (-1, "" if empty else None)
+            at += 1
+            if kind == "optional":
+                form += "%.0s"
+                at += 1
+            form += piece.replace("%", "%%")
+        return form, tuple(values.get(name, (-1, None)) for name in self._key)
 
     def _element(self, sample: _Sample, *, outermost: bool = False) -> str:
         """The expression for *sample*'s element; notes the JSON around its values on the way.
