@@ -17,7 +17,9 @@ import pytest
 import trustme
 import uvloop
 
-from batcher.flow.transport import Route, SessionTransport, Transport
+from batcher.flow.transport import CountedTransport, Route
+from batcher.flow.transport.lease import LeaseTransport
+from batcher.flow.transport.session import SessionTransport
 from tests.flow.runs import hurry
 
 Script: TypeAlias = "Callable[[Peer], Awaitable[None]]"
@@ -30,14 +32,6 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if Path(item.path).name.startswith("test_transport"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
-
-
-class CountedTransport(Transport, Protocol):
-    """What every implementation offers."""
-
-    @property
-    def opened(self) -> int: ...
-    def connections(self) -> dict[str, int]: ...
 
 
 class Connect(Protocol):
@@ -168,13 +162,14 @@ class RawServer:
 
 def still_open(peer: Peer) -> bool:
     """Whether the client's end of the connection is there, by the system's own word."""
-    descriptor = peer.writer.get_extra_info("socket").fileno()
+    ours = peer.writer.get_extra_info("socket")
+    descriptor = -1 if ours is None else ours.fileno()  # TLS that was broken off has none any more
     poll = select.poll()
     poll.register(max(descriptor, 0), select.POLLRDHUP)
     return descriptor >= 0 and not poll.poll(0)
 
 
-@pytest.fixture(params=[SessionTransport], ids=["session"])
+@pytest.fixture(params=[LeaseTransport, SessionTransport], ids=["lease", "session"])
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
     """Make transports; each test that asks for it runs once for every implementation."""
     made: list[CountedTransport] = []

@@ -1,12 +1,18 @@
-"""Which proxy is taken, as a table: the variables are those that curl reads."""
+"""Which transport serves; and which proxy is taken, as a table: the variables are those that curl reads."""
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+from aiohttp import http_parser
 from yarl import URL
 
 from batcher.errors import SettingsError
+from batcher.flow.transport import Route, open_transport
+from batcher.flow.transport.lease import LeaseTransport
 from batcher.flow.transport.proxy import choose_proxy
+from batcher.flow.transport.session import SessionTransport
 
 SECURE, PLAIN = "https://acme.example/xml", "http://acme.example/xml"
 P = "http://p.example:3128"
@@ -70,3 +76,36 @@ def test_what_is_no_http_proxy_is_refused(text: str) -> None:
         choose_proxy(URL(SECURE), text, {})
     with pytest.raises(SettingsError, match="HTTPS_PROXY: is no URL"):
         choose_proxy(URL(SECURE), None, {"https_proxy": text})
+
+
+async def test_the_lease_serves(caplog: pytest.LogCaptureFixture) -> None:
+    """With the aiohttp that is installed here, without a word."""
+    with caplog.at_level(logging.DEBUG, "batcher"):
+        transport = open_transport(Route(PLAIN))
+    await transport.close()
+    assert type(transport) is LeaseTransport
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("version", ["3.13.9", "3.15.0a1", "4.0.0"])
+async def test_an_aiohttp_that_the_lease_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, version: str
+) -> None:
+    """ClientSession serves then, and the log says why."""
+    monkeypatch.setattr("aiohttp.__version__", version)
+    await expect_session("not tested with aiohttp", caplog)
+
+
+async def test_an_aiohttp_without_its_parser(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The parser in Python is not what the lease was tested with."""
+    monkeypatch.setattr(http_parser, "HttpResponseParser", http_parser.HttpResponseParserPy)
+    await expect_session("no compiled parser", caplog)
+
+
+async def expect_session(reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    transport = open_transport(Route(PLAIN))
+    await transport.close()
+    assert type(transport) is SessionTransport
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert reason in vars(record)["facts"]["detail"]

@@ -12,7 +12,8 @@ from contextlib import suppress
 import pytest
 
 from batcher.errors import ConnectFailed, ConnectionLost, TransportError
-from tests.flow.conftest import OK, Connect, CountedTransport, Peer, Serve, answering
+from batcher.flow.transport import CountedTransport
+from tests.flow.conftest import OK, Connect, Peer, Serve, answering
 
 
 async def test_a_connection_is_kept_and_counted(serve: Serve, connect: Connect) -> None:
@@ -37,6 +38,7 @@ async def test_connection_close_is_honoured(serve: Serve, connect: Connect) -> N
     server = await serve(script)
     transport = connect(server.url)
     assert (await transport.exchange(b"1", {})).body == b"ok"
+    assert transport.connections() == {"active": 0, "idle": 0}
     assert (await transport.exchange(b"2", {})).body == b"ok"
     assert (server.accepted, transport.opened) == (2, 2)
 
@@ -75,7 +77,8 @@ EXTRA = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
 
 
 @pytest.mark.parametrize(
-    ("behind", "turns"), [(b"", 0), (EXTRA, 0), (EXTRA[:10], 0), (b"\0", 0), (b"", 20), (EXTRA, 20), (b"\0", 20)]
+    ("behind", "turns"),
+    [(b"", 0), (EXTRA, 0), (EXTRA[:10], 0), (b"\0", 0), (b"", 20), (EXTRA, 20), (EXTRA[:10], 20), (b"\0", 20)],
 )
 async def test_an_unusable_connection_is_not_used_again(
     serve: Serve, connect: Connect, behind: bytes, turns: int

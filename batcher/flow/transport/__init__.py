@@ -3,16 +3,21 @@
 Foreign errors become ours in this package and nowhere else. Each module has one subject:
 
     seam        what the rest of the flow knows: Transport, Answer, Route
-    session     the exchange over aiohttp's ClientSession
+    choice      which of the two transports serves
+    lease       the exchange over connections leased from aiohttp's pool; serves where it can
+    session     the exchange over aiohttp's ClientSession, which says what is right
     pool        aiohttp's connection pool, with no stale connection handed out
+    reader      one connection, as aiohttp's protocol reads it
+    head        a request's head
     upload      a request's body on its way out, and what of it may have left
     reading     the answer's body: bounded, decompressed, whole
     failures    what a foreign error means
     deadlines   one timer for the time limits of all exchanges
-    tls, proxy  who is trusted, and the way there
+    way         what the requests and connections of a route have in common
+    tls, proxy  who is trusted, and who stands in between
 """
 
-from batcher.flow.transport.seam import MAX_ANSWER, Answer, Route, Transport
-from batcher.flow.transport.session import SessionTransport
+from batcher.flow.transport.choice import open_transport
+from batcher.flow.transport.seam import MAX_ANSWER, Answer, CountedTransport, Route, Transport
 
-__all__ = ["MAX_ANSWER", "Answer", "Route", "SessionTransport", "Transport"]
+__all__ = ["MAX_ANSWER", "Answer", "CountedTransport", "Route", "Transport", "open_transport"]

@@ -12,10 +12,10 @@ import asyncio
 class Deadline:
     """The deadline of one exchange, run by one task."""
 
-    __slots__ = ("_cancelling", "_watch", "at", "reached", "task")
+    __slots__ = ("_cancelling", "at", "reached", "task", "watch")
 
     def __init__(self, watch: Deadlines, task: asyncio.Task[object], at: float) -> None:
-        self._watch = watch
+        self.watch = watch
         self._cancelling = task.cancelling()
         self.task = task
         self.at = at
@@ -28,17 +28,23 @@ class Deadline:
             Whether a cancellation that the task now sees is this deadline's, and not (also) somebody else's.
         """
         if not self.reached:
-            self._watch.forget(self)
+            self.watch.forget(self)
             return False
         return self.task.uncancel() <= self._cancelling
 
 
 class Deadlines:
-    """Cancels the task of each exchange that lasts longer than *timeout* seconds."""
+    """Cancels the task of each exchange that lasts longer than *timeout* seconds, or is under way at the end.
+
+    Attributes:
+        timeout: seconds.
+        closed: there will be no further exchange.
+    """
 
     def __init__(self, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timeout = timeout
+        self.timeout = timeout
+        self.closed = False
         self._open: dict[Deadline, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,7 +53,7 @@ class Deadlines:
         task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an exchange needs a task to run in")
-        deadline = Deadline(self, task, self._loop.time() + self._timeout)
+        deadline = Deadline(self, task, self._loop.time() + self.timeout)
         self._open[deadline] = None
         if self._timer is None:
             self._timer = self._loop.call_at(deadline.at, self._expire)
@@ -58,10 +64,18 @@ class Deadlines:
         del self._open[deadline]
 
     def close(self) -> None:
-        """Stop the timer; deadlines that are still open are never reached."""
+        """Stop the timer, and end what is under way as if its time were up."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.closed = True
+        for deadline in self._open:
+            self._reach(deadline)
+        self._open.clear()
+
+    def _reach(self, deadline: Deadline) -> None:
+        deadline.reached = True
+        deadline.task.cancel()
 
     def _expire(self) -> None:
         self._timer = None
@@ -72,5 +86,4 @@ class Deadlines:
                 self._timer = self._loop.call_at(deadline.at, self._expire)
                 return
             del self._open[deadline]
-            deadline.reached = True
-            deadline.task.cancel()
+            self._reach(deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -18,11 +19,31 @@ from aiohttp import (
 from aiohttp.http import HttpProcessingError
 
 from batcher.errors import ConnectFailed, ConnectionLost, ReplyTimeout, ReplyUnreadable, TransportError
+from batcher.flow.transport.deadlines import Deadline
 from batcher.flow.transport.upload import Upload
 
 
-def failure(error: BaseException, upload: Upload) -> TransportError:
+def ending(error: BaseException, deadline: Deadline, upload: Upload) -> BaseException:
+    """What the exchange of *upload* raises that *error* has ended, which is *error* itself where it is not foreign.
+
+    It ends the exchange's *deadline* too.
+    """
+    overdue = deadline.end()
+    if not isinstance(error, asyncio.CancelledError):
+        # Whatever a peer can provoke in a foreign library ends this exchange, and not the run.
+        return failure(error, upload) if isinstance(error, Exception) else error
+    if overdue:
+        return _cut_off(upload) if deadline.watch.closed else _out_of_time(upload, deadline.watch.timeout)
+    if deadline.task.cancelling():
+        return error
+    # Nobody cancelled this task: the pool was closed under it.
+    return _cut_off(upload)
+
+
+def failure(error: Exception, upload: Upload) -> TransportError:
     """Our error for *error*, which ended the exchange of *upload*."""
+    if isinstance(error, TransportError):
+        return error
     if upload.transport is None:
         return _no_connection(error)
     if isinstance(error, ClientResponseError | HttpProcessingError):
@@ -30,8 +51,13 @@ def failure(error: BaseException, upload: Upload) -> TransportError:
     return ConnectionLost(_loss(error), sent=upload.sent, fresh=upload.fresh)
 
 
-def out_of_time(upload: Upload, timeout: float) -> TransportError:
-    """Our error for an exchange whose deadline was reached."""
+def _cut_off(upload: Upload) -> TransportError:
+    if upload.transport is None:
+        return ConnectFailed("no connection: the transport was closed")
+    return ConnectionLost("the transport was closed", sent=upload.sent, fresh=upload.fresh)
+
+
+def _out_of_time(upload: Upload, timeout: float) -> TransportError:
     if upload.transport is None:
         return ConnectFailed(f"no connection within {timeout:g} s", timed_out=True)
     return ReplyTimeout(f"no whole answer within {timeout:g} s", sent=upload.sent)

@@ -3,48 +3,41 @@
 from __future__ import annotations
 
 import functools
-import select
+from collections.abc import Callable
 
 from aiohttp import ClientTimeout, TCPConnector
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError
 from aiohttp.tracing import Trace
 
-from batcher.flow.transport.upload import Upload
+from batcher.errors import ConnectFailed, ConnectionLost
+from batcher.flow.transport.heads import Heads
+from batcher.flow.transport.reader import Reader
+from batcher.flow.transport.upload import Body
 
 IDLE = 10.0
 """Seconds that a connection is kept for without use: well below the 120 s after which IIS drops it."""
 
-_HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # Linux alone has the former: the peer has ended its half
+DISTRUST = 10.0
+"""Seconds for which no connection is used again, once a request was lost on one that was.
 
+A server that closes connections without a word loses those requests that leave in the moment before its end arrives.
+"""
 
-class _Reader(ResponseHandler):
-    """aiohttp's reader, which also tells whoever reads a body that there is garbage in it.
-
-    aiohttp notes broken chunked framing on the connection alone, where it finds it after the head was handed out: the
-    body would be waited for until the deadline.
-    """
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        super().set_exception(exc, exc_cause or exc)  # aiohttp takes an error that causes itself for one without cause
-        body = self._payload
-        if body is not None and isinstance(exc, HttpProcessingError) and not body.is_eof():
-            body.set_exception(exc)
+EXCUSED = 60.0
+"""Seconds for which used connections are not blamed for a loss, once a request was lost on a new one too."""
 
 
 class Pool(TCPConnector):
-    """aiohttp's pool, bounded, with *opened* counting the connections that were made.
-
-    aiohttp itself hands out idle connections on which the peer's end, or bytes behind the last answer, are waiting to
-    be read: a request would be lost in the first case and get a foreign answer in the second.
-    """
+    """aiohttp's pool, bounded, with *opened* counting the connections that were made."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit, limit_per_host=0, keepalive_timeout=IDLE)
-        reader: type[ResponseHandler] = _Reader
-        self._factory = functools.partial(reader, loop=self._loop)
+        reader: Callable[..., ResponseHandler] = Reader
+        self._factory = functools.partial(reader, self._loop, Heads())
+        self._distrusted_until = 0.0
+        self._excused_until = 0.0
         self.opened = 0
 
     @property
@@ -57,6 +50,26 @@ class Pool(TCPConnector):
         """Connections kept for the next exchange."""
         return sum(protocol.is_connected() for kept in self._conns.values() for protocol, _ in kept)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return bool(self._waiters)
+
+    def learn_from(self, error: BaseException) -> None:
+        """Decide from the *error* that ended an exchange whether connections can be used more than once."""
+        if not isinstance(error, ConnectionLost) or not error.sent:
+            return
+        now = self._loop.time()
+        if error.fresh:
+            self._distrusted_until = 0.0
+            self._excused_until = now + EXCUSED
+        elif self._excused_until <= now:
+            self._distrusted_until = now + DISTRUST
+
+    def takes_again(self, reader: Reader, now: float) -> bool:
+        """Whether a used connection can be used again, as far as anybody can know."""
+        return self._distrusted_until <= now < reader.until and reader.usable()
+
     def drop(self, protocol: ResponseHandler) -> None:
         """Cut an idle connection; one that is in use again by somebody else is left alone."""
         if protocol not in self._acquired:
@@ -64,34 +77,32 @@ class Pool(TCPConnector):
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         """A connection for *req*, new or idle and usable, noted in the request's upload."""
+        if not isinstance(req.body, Body):
+            raise TypeError("a request needs a Body")
+        upload = req.body.upload
         while True:
             connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            if protocol is None or stale(protocol):
-                connection.close()
-                continue
-            if isinstance(req.body, Upload):
-                req.body.protocol = protocol
-                req.body.transport = protocol.transport
-            return connection
+            reader = connection.protocol
+            if isinstance(reader, Reader) and (
+                reader.usable() if upload.fresh else self.takes_again(reader, self._loop.time())
+            ):
+                upload.protocol = reader
+                upload.transport = reader.transport
+                return connection
+            connection.close()
+            if upload.fresh:
+                raise ConnectFailed("the server spoke, or went away, before it was asked")
 
     async def _create_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> ResponseHandler:
         protocol = await super()._create_connection(req, traces, timeout)
         self.opened += 1
-        if isinstance(req.body, Upload):
-            req.body.fresh = True
+        if isinstance(req.body, Body):
+            req.body.upload.fresh = True
         return protocol
 
-
-def stale(protocol: ResponseHandler) -> bool:
-    """Whether a connection between two exchanges has ended, or holds bytes that nobody asked for."""
-    transport = protocol.transport
-    if transport is None or transport.is_closing() or protocol.should_close:
-        return True
-    # Over TLS, input is normal between exchanges: session tickets.
-    events = _HANGUP if transport.get_extra_info("sslcontext") else _HANGUP | select.POLLIN
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), events)
-    return bool(poll.poll(0))
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        if isinstance(protocol, Reader):
+            protocol.rest()
+        super()._release(key, protocol, should_close=should_close)

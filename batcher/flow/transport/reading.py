@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from aiohttp import ClientResponse, hdrs
+from aiohttp import StreamReader, hdrs
+from multidict import CIMultiDictProxy
 
 from batcher.errors import ConnectionLost, ReplyUnreadable
 from batcher.flow.transport.seam import MAX_ANSWER
@@ -12,21 +13,23 @@ from batcher.flow.transport.upload import Upload
 
 _GZIP = 16 + zlib.MAX_WBITS
 """zlib's code for: a gzip header and trailer, checked."""
+_MEMBERS = 64
+"""Members of a gzip stream, at most: servers send one. Each costs a copy of what follows it."""
 
 
-async def read_body(response: ClientResponse, upload: Upload) -> bytes:
-    """The body as it is on the wire, without its chunked framing.
+async def read_body(headers: CIMultiDictProxy[str], content: StreamReader, upload: Upload) -> bytes:
+    """The body *content* as it is on the wire, without its chunked framing.
 
     Raises:
         ReplyUnreadable: it is larger than ``MAX_ANSWER``; no more than that was held.
         ConnectionLost: it had no length and its connection was reset, so that nobody knows whether it was whole.
     """
-    length = response.content_length
-    if length is not None and length > MAX_ANSWER:
+    length = headers.get(hdrs.CONTENT_LENGTH)
+    # The parser has seen that it is a number.
+    if length is not None and int(length) > MAX_ANSWER:
         raise _too_large()
-    # Not response.read(), which lifts aiohttp's own bounds.
-    content = response.content
-    body: bytes | bytearray = await content.readany()
+    # Not content.read(), which lifts aiohttp's own bounds.
+    body: bytes | bytearray = content.read_nowait() if content.is_eof() else await content.readany()
     if not content.at_eof():
         # One buffer, for a dribbling answer would cost an object a byte as a list.
         body = bytearray(body)
@@ -36,26 +39,26 @@ async def read_body(response: ClientResponse, upload: Upload) -> bytes:
                 break
     if len(body) > MAX_ANSWER:
         raise _too_large()
-    if upload.protocol is not None and isinstance(upload.protocol.exception(), OSError) and _ends_by_close(response):
+    if upload.protocol is not None and isinstance(upload.protocol.exception(), OSError) and _ends_by_close(headers):
         reason = "the connection was reset within an answer of no stated length"
         raise ConnectionLost(reason, sent=upload.sent, fresh=upload.fresh)
     return bytes(body)
 
 
-def _ends_by_close(response: ClientResponse) -> bool:
-    chunked = "chunked" in response.headers.get(hdrs.TRANSFER_ENCODING, "").lower()
-    return response.content_length is None and not chunked
+def _ends_by_close(headers: CIMultiDictProxy[str]) -> bool:
+    chunked = "chunked" in headers.get(hdrs.TRANSFER_ENCODING, "").lower()
+    return hdrs.CONTENT_LENGTH not in headers and not chunked
 
 
-def decode_body(response: ClientResponse, body: bytes) -> bytes:
+def decode_body(headers: CIMultiDictProxy[str], body: bytes) -> bytes:
     """*body* without its content coding.
 
     Raises:
         ReplyUnreadable: a coding that we did not offer, a stream that is broken or cut, more than ``MAX_ANSWER`` bytes.
     """
-    if hdrs.CONTENT_ENCODING not in response.headers or not body:
+    if hdrs.CONTENT_ENCODING not in headers or not body:
         return body
-    coding = ", ".join(response.headers.getall(hdrs.CONTENT_ENCODING)).strip().lower()
+    coding = ", ".join(headers.getall(hdrs.CONTENT_ENCODING)).strip().lower()
     if coding in {"", "identity"}:
         return body
     if coding not in {"gzip", "x-gzip"}:
@@ -67,10 +70,11 @@ def gunzip(body: bytes) -> bytes:
     """All members of a gzip stream (RFC 1952), one after the other.
 
     Raises:
-        ReplyUnreadable: it is broken, cut, or larger than ``MAX_ANSWER``; no more than that is ever produced.
+        ReplyUnreadable: it is broken, cut, of very many members, or larger than ``MAX_ANSWER``; no more
+            than that is ever produced.
     """
     whole = bytearray()
-    while body:
+    for _ in range(_MEMBERS):
         member = zlib.decompressobj(_GZIP)
         try:
             whole += member.decompress(body, MAX_ANSWER + 1 - len(whole))
@@ -81,7 +85,9 @@ def gunzip(body: bytes) -> bytes:
         if not member.eof:
             raise ReplyUnreadable("the answer's gzip stream is cut short")
         body = member.unused_data
-    return bytes(whole)
+        if not body:
+            return bytes(whole)
+    raise ReplyUnreadable(f"the answer's gzip stream has more than {_MEMBERS} members")
 
 
 def _too_large() -> ReplyUnreadable:

@@ -1,17 +1,16 @@
-"""The seam between the flow and the network: two methods, and the values that cross it."""
+"""The seam between the flow and the network: two methods, the values that cross it, and what is counted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer's body, as it came and after decompression; more is unreadable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole HTTP answer.
 
     Attributes:
@@ -63,4 +62,17 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close every connection; exchanges under way end with a TransportError."""
+        ...
+
+
+class CountedTransport(Transport, Protocol):
+    """A transport that tells of its connections."""
+
+    @property
+    def opened(self) -> int:
+        """Connections made so far."""
+        ...
+
+    def connections(self) -> dict[str, int]:
+        """Connections by state: ``active`` (in use or being made) and ``idle``."""
         ...

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.payload import Payload
+
+from batcher.flow.transport.reader import Reader
 
 SLICE = 64 * 1024
 """Bytes handed over at once: asyncio's own high-water mark, so at most two slices wait in a transport's buffer."""
 
 
-class Upload(Payload):
-    """One request's body: aiohttp takes it as data, the pool marks in it which connection it got.
+class Upload:
+    """What happened to one request's body of *size* bytes.
 
     Attributes:
         protocol: the connection's reader, once there is a connection.
@@ -21,20 +22,37 @@ class Upload(Payload):
         fresh: no exchange came before on that connection.
     """
 
-    _autoclose = True
+    __slots__ = ("_left", "fresh", "protocol", "transport")
 
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self._size: int = len(body)
-        self._handed_over = 0
-        self.protocol: ResponseHandler | None = None
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self.protocol: Reader | None = None
         self.transport: asyncio.Transport | None = None
         self.fresh = False
 
     @property
     def sent(self) -> bool:
         """False where the whole body certainly did not leave us; True is a perhaps."""
-        return self._handed_over >= self._size and self.transport is not None
+        return self._left <= 0 and self.transport is not None
+
+    def hand_over(self, size: int) -> None:
+        """The next *size* bytes are about to be given to the transport, which may send them from now on."""
+        self._left -= size
+
+    def withdraw(self) -> None:
+        """Nothing of it left us, as we know by now."""
+        self._left = 1
+
+
+class Body(Payload):
+    """A request's body as aiohttp takes it."""
+
+    _autoclose = True
+
+    def __init__(self, body: bytes, upload: Upload) -> None:
+        super().__init__(body)
+        self._size: int = len(body)
+        self.upload = upload
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002 - it is the size, always
         """Hand the body over, large ones in slices, each when there is room for it."""
@@ -59,5 +77,6 @@ class Upload(Payload):
     def _hand_over(self, size: int) -> None:
         # Counted before the write, which may wait for room and be cancelled there. To a closing transport the writer
         # writes nothing and raises.
-        if self.transport is not None and not self.transport.is_closing():
-            self._handed_over += size
+        transport = self.upload.transport
+        if transport is not None and not transport.is_closing():
+            self.upload.hand_over(size)

@@ -1,0 +1,130 @@
+"""One connection, as aiohttp's protocol reads it, made fit for use by one exchange after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Awaitable
+from typing import Any
+
+from aiohttp import StreamReader
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+
+from batcher.errors import ReplyUnreadable
+from batcher.flow.transport.heads import Heads
+
+RENEWED = 300.0
+"""Seconds after which a connection is not used again: names and balancers are asked anew."""
+
+_OVERHEAD = 512 * 1024
+"""Bytes of an answer that are not its body, at most: heads, interim answers, sizes and extensions of chunks.
+
+A body of the largest size leaves room for it in chunks of as few as 128 bytes. Without a bound, answers that never come
+to their body, or send it byte by byte, would keep the event loop busy until their deadline.
+"""
+
+_HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # Linux alone has the former: the peer has ended its half
+
+
+class Reader(ResponseHandler):
+    """aiohttp's reader, which takes nothing between two exchanges for an answer.
+
+    Attributes:
+        over_tls: whether what we write is encrypted first.
+        until: when it is too old to be used again, by the loop's clock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, heads: Heads) -> None:
+        super().__init__(loop)
+        self._heads = heads
+        self._asked = False
+        self._arrived = 0
+        self.over_tls = False
+        self.until = 0.0
+        self._look = select.poll()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; the event loop calls it."""
+        super().connection_made(transport)
+        self.over_tls = transport.get_extra_info("sslcontext") is not None
+        self.until = self._loop.time() + RENEWED
+        # Over TLS, input is normal between exchanges: session tickets.
+        events = _HANGUP if self.over_tls else _HANGUP | select.POLLIN
+        self._look.register(transport.get_extra_info("socket"), events)
+
+    def usable(self) -> bool:
+        """Whether a request can be written now, as far as anybody can know.
+
+        A connection may have ended, or hold bytes that nobody asked for, without the event loop having read that yet:
+        a request would be lost in the first case and get a foreign answer in the second. So the system is asked.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.should_close:
+            return False
+        return not self._look.poll(0)
+
+    def ask(self) -> None:
+        """Expect the answer to one request."""
+        self._asked = True
+
+    def answer(self) -> Awaitable[tuple[RawResponseMessage, StreamReader | bytes]]:
+        """The next answer, or interim answer: its head, and its body, or what the body is to be read from."""
+        return self.read()
+
+    def rest(self) -> None:
+        """Expect nothing: without a parser, whatever arrives is kept as it is, and shows in ``should_close``."""
+        self._asked = False
+        self._parser = None
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has arrived; the event loop calls it."""
+        if not (self._asked and data):
+            self._arrived += len(data)
+            super().data_received(data)
+            if self._arrived > _OVERHEAD:
+                self._bound_overhead()
+            return
+        self._asked = False
+        whole = self._heads.whole(data)
+        if whole is not None:
+            self.feed_data(whole)  # type: ignore[arg-type]  # answer() tells the body from what it is read from
+            return
+        # A parser for each answer: the last one may have seen half of a stray head, and would add this answer to it.
+        self.set_response_params(read_until_eof=True, auto_decompress=False)
+        self._arrived = len(data)
+        super().data_received(data)
+        if len(self._buffer) == 1:
+            self._heads.learn(data, *self._buffer[0][0])
+
+    def set_response_params(self, **options: Any) -> None:
+        """Expect another answer, with a parser of its own."""
+        self._arrived = 0
+        super().set_response_params(**options)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Note what ended the connection.
+
+        Told to whoever reads a body too: aiohttp notes broken chunked framing on the connection alone, where it finds
+        it after the head was handed out, and the body would be waited for until the deadline.
+        """
+        super().set_exception(exc, exc_cause or exc)  # aiohttp takes an error that causes itself for one without cause
+        body = self._payload
+        if body is not None and isinstance(exc, HttpProcessingError | ReplyUnreadable) and not body.is_eof():
+            body.set_exception(exc)
+
+    async def drain(self) -> None:
+        """Wait until there is room for more to write.
+
+        Raises:
+            OSError: the connection has ended.
+        """
+        await self._drain_helper()
+
+    def _bound_overhead(self) -> None:
+        """Refuse an answer that is hardly a body, once all that has arrived is parsed."""
+        if self._reading_paused or self._parser is None or self._exception is not None:
+            return
+        body = 0 if self._payload is None else self._payload.total_bytes
+        if self._arrived - body > _OVERHEAD:
+            self.set_exception(ReplyUnreadable(f"the answer has more than {_OVERHEAD // 1024} KiB beside its body"))
