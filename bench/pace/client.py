@@ -1,0 +1,148 @@
+"""Clients under virtual time: the real limit, breaker and pauses, and more records than they can ever send."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+from batcher.core.breaker import Breaker
+from batcher.core.verdict import Judgement, Sample, Verdict
+from bench.pace.service import Kind, Service
+
+Event = tuple[float, int, Callable[[float], None]]
+
+_MEANING: dict[Kind, tuple[Verdict, Sample]] = {
+    "served": (Verdict.ACCEPTED, Sample.SUCCESS),
+    "fault": (Verdict.FAULTED, Sample.IGNORE),
+    "turned_away": (Verdict.THROTTLED, Sample.DROPPED),
+    "unreachable": (Verdict.NOT_SENT, Sample.IGNORE),
+    "never": (Verdict.UNCERTAIN, Sample.DROPPED),
+}
+
+
+class Rule(Protocol):
+    """A limit; ``batcher.core.limit.Limit`` is one."""
+
+    @property
+    def value(self) -> int:
+        """Requests that may be in flight."""
+        ...
+
+    def hear(self, sample: Sample, seconds: float, in_flight: int, now: float) -> None:
+        """Learn from an attempt that ended."""
+        ...
+
+
+@dataclass(slots=True)
+class Diary:
+    """What a client has seen.
+
+    Attributes:
+        sent: when each request was sent.
+        served: when each one that was served ended, and its seconds.
+        limits: the limit from an instant on.
+    """
+
+    sent: list[float] = field(default_factory=list)
+    served: list[tuple[float, float]] = field(default_factory=list)
+    limits: list[tuple[float, int]] = field(default_factory=list)
+
+
+class Client:
+    """One client.
+
+    Args:
+        rule: its limit.
+        service: what it sends to.
+        agenda: where it puts what happens later.
+        timeout: for one attempt, in seconds.
+        wanted: requests that it has at a time, at most.
+        seed: of its chance.
+    """
+
+    def __init__(self, rule: Rule, service: Service, agenda: Agenda, *, timeout: float, wanted: int, seed: int) -> None:
+        self.diary = Diary()
+        self._rule = rule
+        self._service = service
+        self._agenda = agenda
+        self._timeout = timeout
+        self._wanted = wanted
+        self._chance = random.Random(seed)
+        self._breaker = Breaker()
+        self._in_flight = 0
+        self._probing = False
+        self._until = 0.0
+
+    def begin(self, now: float) -> None:
+        """Send as much as is allowed now."""
+        self.diary.limits.append((now, self._rule.value))
+        self._pump(now)
+
+    def _pump(self, now: float) -> None:
+        while now >= self._until and self._in_flight < self._wanted:
+            probe = self._breaker.is_open
+            if self._probing if probe else self._in_flight >= self._rule.value:
+                return
+            if probe and now < self._breaker.next_probe:
+                self._agenda.put(self._breaker.next_probe, self._pump)
+                return
+            self._probing = probe
+            self._send(now, probe=probe)
+
+    def _send(self, now: float, *, probe: bool) -> None:
+        self._in_flight += 1
+        self.diary.sent.append(now)
+        kind, ends, wait = self._service.take(now)
+        if ends - now > self._timeout:
+            kind, ends = "never", now + self._timeout
+        self._agenda.put(ends, lambda then: self._hear(then, now, kind, wait, probe=probe))
+
+    def _hear(self, now: float, began: float, kind: Kind, wait: float, *, probe: bool) -> None:
+        verdict, sample = _MEANING[kind]
+        rule, before = self._rule, self._rule.value
+        rule.hear(sample, now - began, self._in_flight, now)
+        if rule.value != before:
+            self.diary.limits.append((now, rule.value))
+        if kind == "served":
+            self.diary.served.append((now, now - began))
+        self._breaker.hear(
+            Judgement(verdict, sample, retry_after=wait or None),
+            record=len(self.diary.sent),
+            limit=rule.value,
+            probe=probe,
+            now=now,
+            jitter=self._chance.random(),
+        )
+        self._in_flight -= 1
+        self._probing = self._probing and not probe
+        if wait and now + wait > self._until:
+            self._until = now + wait
+            self._agenda.put(self._until, self._pump)
+        self._pump(now)
+
+
+class Agenda:
+    """What will happen, in the order of its time."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._tie = count()
+
+    def put(self, at: float, what: Callable[[float], None]) -> None:
+        """Let *what* happen at the instant *at*."""
+        heapq.heappush(self._events, (at, next(self._tie), what))
+
+    def run(self, until: float) -> None:
+        """Let everything happen that happens before *until*."""
+        while self._events and self._events[0][0] < until:
+            at, _, what = heapq.heappop(self._events)
+            what(at)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which *share* of *values* lie; 0 where there are none."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else 0.0

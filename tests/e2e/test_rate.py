@@ -1,0 +1,26 @@
+"""Over the wire: how fast requests come with a ceiling on their rate."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.e2e.conftest import StartRaw
+from tests.e2e.program import Program, many
+from tests.e2e.servers import Request, http, saved
+
+
+def test_requests_come_no_faster_than_the_rate(start_raw: StartRaw, program: Program) -> None:
+    """Sixty at fifty a second, by a service that answers at once: the last comes 1.18 s after the first, or later."""
+    arrivals: list[float] = []
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        arrivals.append(time.monotonic())
+        writer.write(http("200 OK", saved(request)))
+
+    raw = start_raw(answer)
+    done = program.run("--endpoint", raw.url, "--rate", "50/s", "-", given=many(60))
+    assert done.code == 0
+    assert len(arrivals) == 60
+    # The first may be late by what a connection takes, and a hundredth of a second may be made up for.
+    assert arrivals[-1] - arrivals[0] > 1.0
