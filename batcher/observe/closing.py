@@ -104,12 +104,13 @@ def _files(summary: Summary) -> Iterator[str]:
 
 
 def _next(summary: Summary) -> Iterator[str]:
-    for sentence in (*_advice(summary), *summary.notes):
+    for sentence in (*advice(summary), *summary.notes):
         yield from _wrap(sentence, "  * ", "    ")
 
 
-def _advice(summary: Summary) -> Iterator[str]:
-    outcomes = summary.outcomes
+def advice(summary: Summary) -> Iterator[str]:
+    """What to do next, a sentence each."""
+    outcomes, ledger = summary.outcomes, summary.files.get("ledger")
     refused = outcomes["rejected"] + outcomes["invalid"]
     if summary.mismatches:
         yield (
@@ -119,7 +120,12 @@ def _advice(summary: Summary) -> Iterator[str]:
     if outcomes["in_doubt"]:
         yield (
             f"{plural(outcomes['in_doubt'], 'record')} may have been applied, or not: look in the service before "
-            "sending again."
+            "sending again"
+            + (
+                f", and say what you found: veetro-batch settle {ledger} --line N --applied|--not-applied."
+                if ledger
+                else "."
+            )
         )
     if refused and "rejects" in summary.files:
         yield (

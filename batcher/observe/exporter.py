@@ -1,10 +1,11 @@
-"""What a run says over HTTP: ``/metrics``, ``/healthz``, ``/readyz`` and ``/status``.
+"""What a run says over HTTP: ``/metrics``, ``/healthz``, ``/readyz``, ``/status``, and a page for people at ``/``.
 
 Served on the run's own event loop, so that an answer to ``/healthz`` proves that the loop turns.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import socket
@@ -18,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from batcher.errors import SettingsError
+from batcher.observe.page import live_page
 from batcher.observe.tally import Tally
 
 _CLOSE_WITHIN = 1.0
@@ -27,7 +29,17 @@ _CLOSE_WITHIN = 1.0
 class Exporter:
     """Serves while it is entered (``async with``).
 
-    *status* gives the content of ``/status``. Attribute ``port`` is the one in use, also where 0 was asked for.
+    Args:
+        tally: the run's counts.
+        registry: what ``/metrics`` shows.
+        status: gives the content of ``/status``.
+        view: gives what the page shows, as ``Report.to_json`` does.
+        port: to listen on; 0 for any that is free.
+        host: address to listen on.
+
+    Attributes:
+        port: the one in use, also where 0 was asked for.
+        scraped: set once somebody has got the final numbers, those of a tally that has ended.
 
     Raises:
         SettingsError: on entering, where the port or the host cannot be had.
@@ -38,6 +50,7 @@ class Exporter:
         tally: Tally,
         registry: CollectorRegistry,
         status: Callable[[], Mapping[str, object]],
+        view: Callable[[], Mapping[str, object]],
         *,
         port: int,
         host: str = "127.0.0.1",
@@ -47,12 +60,16 @@ class Exporter:
         self._tally = tally
         self._registry = registry
         self._status = status
+        self._view = view
+        self.scraped = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._pages: Mapping[str, Callable[[web.BaseRequest], web.Response]] = {
+            "/": self._page,
             "/metrics": self._metrics,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/status": self._summary,
+            "/view.json": self._shown,
         }
 
     async def __aenter__(self) -> Self:
@@ -83,15 +100,21 @@ class Exporter:
             return response
         return page(request)
 
+    def _page(self, request: web.BaseRequest) -> web.Response:
+        body, policy = live_page()
+        response = _whole(request, body, "text/html; charset=utf-8")
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    def _shown(self, request: web.BaseRequest) -> web.Response:
+        return _whole(request, orjson.dumps(self._view()), "application/json")
+
     def _metrics(self, request: web.BaseRequest) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._registry)
-        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-        if gzip_accepted(request.headers.get("Accept-Encoding", "")):
-            # The fastest level: it runs on the loop that sends the records.
-            body = gzip.compress(body, compresslevel=1)
-            headers["Content-Encoding"] = "gzip"
-        return web.Response(body=body, headers=headers)
+        if self._tally.ended is not None and request.method == "GET":
+            self.scraped.set()
+        return _whole(request, encode(self._registry), content_type)
 
     def _healthz(self, _request: web.BaseRequest) -> web.Response:
         return _text(200, "ok")
@@ -110,6 +133,21 @@ class Exporter:
         return web.Response(
             body=orjson.dumps(self._status(), option=orjson.OPT_APPEND_NEWLINE), content_type="application/json"
         )
+
+
+def _whole(request: web.BaseRequest, body: bytes, content_type: str) -> web.Response:
+    """An answer, compressed where that is accepted, that nobody keeps."""
+    headers = {
+        "Content-Type": content_type,
+        "Vary": "Accept, Accept-Encoding",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if gzip_accepted(request.headers.get("Accept-Encoding", "")):
+        # The fastest level: it runs on the loop that sends the records.
+        body = gzip.compress(body, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=headers)
 
 
 def _text(status: int, text: str) -> web.Response:

@@ -69,7 +69,10 @@ class LiveProgress:
         if share is None:
             yield Text(read)
         else:
-            yield _beside(ProgressBar(total=1.0, completed=share), Text(f"{percent(share, 1)}  {read}"))
+            yield _beside(
+                ProgressBar(total=1.0, completed=share, complete_style="blue", finished_style="blue"),
+                Text(f"{percent(share, 1)}  {read}"),
+            )
         yield self._outcomes()
         yield self._effort(rate)
         percentiles = Percentiles.of_attempts(tally)

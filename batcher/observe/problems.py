@@ -15,16 +15,23 @@ GROUPS_LIMIT = 200
 EXAMPLE_LIMIT = 300
 """Characters of an example's text."""
 
+RECORD_LIMIT = 2000
+"""Characters of a record that an example shows."""
+
 # Texts repeat, and one costs 25 µs: a run in which every answer is a fault stays quick.
 _name = lru_cache(maxsize=512)(fingerprint)
 
 
 class Example(NamedTuple):
-    """One record that met a problem: its line (in *input*, where there are several) and what was said."""
+    """One record that met a problem: its line (in *input*, where there are several) and what was said.
+
+    *record* is the line itself, or its beginning; empty where no record has ended so yet.
+    """
 
     line: int
     input: str | None
     text: str
+    record: str = ""
 
     @property
     def where(self) -> str:
@@ -79,7 +86,8 @@ class Problems:
         """A record ended in *problem*, for good."""
         group = self._group(result.line, result.input, problem)
         if not group.records:
-            group.example = _example(result.line, result.input, problem)
+            record = one_line(result.raw[: 4 * RECORD_LIMIT].decode(errors="replace"), RECORD_LIMIT)
+            group.example = _example(result.line, result.input, problem)._replace(record=record)
         group.records += 1
 
     def top(self, count: int) -> list[Group]:

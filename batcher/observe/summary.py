@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
-from batcher.core.fingerprint import one_line
+from batcher.core.fingerprint import display_name, one_line
 from batcher.core.latency import Latency
 from batcher.core.verdict import Outcome
+from batcher.errors import OutputFailed
 from batcher.observe.closing import closing_text
 from batcher.observe.problems import Example
-from batcher.observe.tally import Tally
+from batcher.observe.tally import Position, Tally
 
 PROBLEMS = 10
 """Groups of problems that a summary names."""
@@ -62,13 +64,6 @@ class Trouble(NamedTuple):
     attempts: int
     records: int
     example: Example
-
-
-class Position(NamedTuple):
-    """A line of an input; *input* is None where there is only one."""
-
-    line: int
-    input: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +147,15 @@ class Summary:
                 Trouble(group.kind, group.fingerprint, group.attempts, group.records, group.example)
                 for group in tally.problems.top(PROBLEMS)
             ),
-            files=dict(files or {}),
+            files={name: display_name(path) for name, path in (files or {}).items()},
             read_through=read_through,
             notes=tuple(one_line(note) for note in notes),
         )
+
+    def failed(self, error: OutputFailed) -> Self:
+        """The same for a run at whose end a file could not be written."""
+        reason = "; ".join(filter(None, (self.reason, one_line(str(error)))))
+        return dataclasses.replace(self, exit_code=error.exit_code, reason=reason)
 
     @property
     def records(self) -> int:

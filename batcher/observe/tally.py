@@ -37,7 +37,14 @@ FAULT_CODES = ("Client", "Server", "VersionMismatch", "MustUnderstand", "other")
 FAULT_ACTIONS = ("retried", "final", "session", "other")
 """What came of a fault: the record was sent again; it was the record's end; a new login was asked for; or it told
 of the run rather than of the record (throttled, set up wrongly)."""
+RETRY_REASONS: tuple[Verdict, ...] = tuple(
+    verdict for verdict in Verdict if verdict not in (Verdict.ACCEPTED, Verdict.REFUSED)
+)
+"""Verdicts after which a record can be sent again."""
 CONNECTION_STATES = ("active", "idle")
+
+DOUBTFUL = 1000
+"""Records in doubt that are remembered by line; the results hold them all."""
 
 _CODES = {int(code): code for code in HTTP_CODES if code.isdigit()}
 # SOAP 1.2 renamed the codes of 1.1; both are told by the older names.
@@ -65,6 +72,13 @@ class Gauges(NamedTuple):
     uncommitted: int = 0
 
 
+class Position(NamedTuple):
+    """A line of an input; *input* is None where there is only one."""
+
+    line: int
+    input: str | None = None
+
+
 class Pause(NamedTuple):
     """A pause that lasts: why, and since when on the tally's clock."""
 
@@ -80,6 +94,7 @@ class Tally:
         resumed: of those, how many lines this run has met.
         commit_seconds: how long the ledger's commits took.
         gauges: asks for the present state; set by whoever builds the run.
+        slot_seconds: asks for how many seconds the places for requests have spent in each state; likewise.
         input_size: bytes of all inputs as they lie on disk, where that is known beforehand; set from outside.
         input_read: asks how many of those bytes were read; set from outside where the inputs may be compressed, as
             the lines' own bytes are then no measure.
@@ -88,6 +103,7 @@ class Tally:
         faults: per code and action (``FAULT_CODES``, ``FAULT_ACTIONS``).
         pauses: those that last, by reason.
         draining: why reading has stopped for good, or None.
+        doubtful: the first ``DOUBTFUL`` records that ended in doubt.
         started, last_progress, ended: on the monotonic *clock*; None until it comes to that.
         completion: exit code and wall time of the end, once it was reached.
     """
@@ -96,6 +112,7 @@ class Tally:
         self._clock = clock
         self._wall = wall
         self.gauges: Callable[[], Gauges] = Gauges
+        self.slot_seconds: Callable[[], Mapping[str, float]] = dict
         self.started = clock()
         self.started_wall = wall()
         self.last_progress: float | None = None
@@ -113,13 +130,14 @@ class Tally:
         self.record_seconds = {outcome: Latency() for outcome in Outcome}
         self.http_responses = dict.fromkeys(HTTP_CODES, 0)
         self.faults = {(code, action): 0 for code in FAULT_CODES for action in FAULT_ACTIONS}
-        self.retries = dict.fromkeys(Verdict, 0)
+        self.retries = dict.fromkeys(RETRY_REASONS, 0)
         self.request_bytes = 0
         self.response_bytes = 0
         self.mismatches = 0
         self.logins = dict.fromkeys(LOGIN_RESULTS, 0)
         self.pauses: dict[str, Pause] = {}
         self.draining: str | None = None
+        self.doubtful: list[Position] = []
         self.loop_lag = Latency()
         self.problems = Problems()
 
@@ -196,7 +214,7 @@ class Tally:
         self.input_bytes += event.size
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        line, judgement, status, seconds, request_bytes, response_bytes = event
+        line, judgement, status, seconds, request_bytes, response_bytes, ordinal = event
         self.attempt_seconds[judgement.verdict].observe(seconds)
         self.request_bytes += request_bytes
         self.response_bytes += response_bytes
@@ -205,27 +223,25 @@ class Tally:
         if judgement.problem is not None:
             self.problems.attempt(line, judgement.problem)
             if judgement.problem.fault_code is not None:
-                self._fault(line, judgement.problem.fault_code, judgement)
+                self._fault(ordinal, judgement.problem.fault_code, judgement)
 
-    def _fault(self, line: int, told_code: str, judgement: Judgement) -> None:
+    def _fault(self, ordinal: int, told_code: str, judgement: Judgement) -> None:
         # A code may be qualified further by the service, as in Client.Authentication.
         code = _FAULT_CODES.get(told_code.partition(".")[0], "other")
         action = _SETTLED_AT_ONCE.get(judgement.verdict)
         if action is not None:
             self.faults[code, action] += 1
             return
-        # Lines of different inputs may share a number: the earlier fault is counted before it is forgotten.
-        self._settle_fault(line, "other")
-        self._open_faults[line] = code
+        self._open_faults[ordinal] = code
 
-    def _settle_fault(self, line: int, action: str) -> None:
-        code = self._open_faults.pop(line, None)
+    def _settle_fault(self, ordinal: int, action: str) -> None:
+        code = self._open_faults.pop(ordinal, None)
         if code is not None:
             self.faults[code, action] += 1
 
     def _retry_scheduled(self, event: RetryScheduled) -> None:
         self.retries[event.reason] += 1
-        self._settle_fault(event.line, "retried")
+        self._settle_fault(event.ordinal, "retried")
 
     def _record_ended(self, event: RecordEnded) -> None:
         result = event.result
@@ -233,8 +249,10 @@ class Tally:
         self.last_progress = self._clock()
         if result.mismatch:
             self.mismatches += 1
+        if result.outcome is Outcome.IN_DOUBT and len(self.doubtful) < DOUBTFUL:
+            self.doubtful.append(Position(result.line, result.input))
         if result.problem is not None:
-            self._settle_fault(result.line, "final")
+            self._settle_fault(result.ordinal, "final")
             # A drain leaves thousands of records unsent, all for one reason: that is no problem of theirs.
             if result.outcome is not Outcome.UNSENT:
                 self.problems.record(result, result.problem)

@@ -38,7 +38,10 @@ def told(tally: Tally, now: list[float]) -> Tally:
     def end(
         line: int, outcome: Outcome, seconds: float, problem: Problem | None = None, *, mismatch: bool = False
     ) -> RecordEnded:
-        return RecordEnded(Result(line, outcome, f"S-{line}", 1, seconds, "0" * 16, problem=problem, mismatch=mismatch))
+        result = Result(
+            line, outcome, f"S-{line}", 1, seconds, "0" * 16, problem=problem, mismatch=mismatch, ordinal=line
+        )
+        return RecordEnded(result)
 
     timeout = Problem("timeout", "no answer within 120 s")
     bad_date = Problem("bad_datetime", "'2024-13-01' is no date", field="RemoteTimeStamp")
@@ -48,21 +51,21 @@ def told(tally: Tally, now: list[float]) -> Tally:
     for _ in range(7):
         tally.notice(RecordRead(100))
     for event in (
-        AttemptEnded(1, accepted, 200, 0.02, 1300, 900),
+        AttemptEnded(1, accepted, 200, 0.02, 1300, 900, 1),
         end(1, Outcome.DELIVERED, 0.03),
-        AttemptEnded(2, faulted(2), 500, 0.3, 1300, 600),
-        RetryScheduled(2, Verdict.FAULTED, 0.1),
-        AttemptEnded(2, accepted, 200, 0.04, 1300, 900),
+        AttemptEnded(2, faulted(2), 500, 0.3, 1300, 600, 2),
+        RetryScheduled(2, Verdict.FAULTED, 0.1, 2),
+        AttemptEnded(2, accepted, 200, 0.04, 1300, 900, 2),
         end(2, Outcome.DELIVERED, 0.5, mismatch=True),
         end(3, Outcome.INVALID, 0.0, bad_date),
-        AttemptEnded(4, faulted(4, code="Receiver"), 500, 0.3, 1300, 600),
+        AttemptEnded(4, faulted(4, code="Receiver"), 500, 0.3, 1300, 600, 4),
         end(4, Outcome.REJECTED, 0.4, faulted(4).problem),
-        AttemptEnded(5, Judgement(Verdict.UNCERTAIN, Sample.DROPPED, problem=timeout), None, 120.0, 1300, 0),
+        AttemptEnded(5, Judgement(Verdict.UNCERTAIN, Sample.DROPPED, problem=timeout), None, 120.0, 1300, 0, 5),
         end(5, Outcome.IN_DOUBT, 120.5, timeout),
-        AttemptEnded(6, gone, 500, 0.01, 1300, 500),
-        RetryScheduled(6, Verdict.NO_SESSION, 0.0),
-        AttemptEnded(6, busy, 503, 0.01, 1300, 50),
-        RetryScheduled(6, Verdict.THROTTLED, 1.0),
+        AttemptEnded(6, gone, 500, 0.01, 1300, 500, 6),
+        RetryScheduled(6, Verdict.NO_SESSION, 0.0, 6),
+        AttemptEnded(6, busy, 503, 0.01, 1300, 50, 6),
+        RetryScheduled(6, Verdict.THROTTLED, 1.0, 6),
     ):
         tally.notice(event)
     now[0] += 8.0

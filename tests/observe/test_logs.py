@@ -27,7 +27,7 @@ from batcher.observe.observers import Observers
 from batcher.observe.tally import Tally
 
 RARE: list[Event] = [
-    RetryScheduled(7, Verdict.FAULTED, 0.12345),
+    RetryScheduled(7, Verdict.FAULTED, 0.12345, 7),
     LimitChanged(32),
     Paused("outage", "connection\nrefused", None),
     Paused("throttled", "503", 2.04),
@@ -85,7 +85,7 @@ def test_the_level_is_a_floor() -> None:
 def test_records_are_no_log_lines() -> None:
     """What happens with every record is not logged, even at debug."""
     result = Result(1, Outcome.DELIVERED, None, 1, 0.1, "0" * 16)
-    attempt = AttemptEnded(1, Judgement(Verdict.ACCEPTED), 200, 0.1, 1, 1)
+    attempt = AttemptEnded(1, Judgement(Verdict.ACCEPTED), 200, 0.1, 1, 1, 1)
     assert logged([RecordRead(5), attempt, RecordEnded(result)], level="debug") == []
 
 
@@ -153,7 +153,7 @@ def test_observers_hear_what_is_theirs(tally: Tally) -> None:
             heard.append(event)
 
     result = Result(1, Outcome.DELIVERED, None, 1, 0.1, "0" * 16)
-    attempt = AttemptEnded(1, Judgement(Verdict.ACCEPTED), 200, 0.1, 1, 1)
+    attempt = AttemptEnded(1, Judgement(Verdict.ACCEPTED), 200, 0.1, 1, 1, 1)
     paused, draining = Paused("outage", "refused", None), Draining("SIGTERM")
     observers = Observers(tally, Listener(), Listener())
     for event in (RecordRead(5), attempt, RecordEnded(result), paused, draining):

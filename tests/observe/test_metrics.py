@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
+import itertools
+import re
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -16,15 +20,18 @@ from batcher.core.verdict import Outcome, Verdict
 from batcher.errors import SettingsError
 from batcher.observe.exporter import Exporter
 from batcher.observe.metrics import make_registry
+from batcher.observe.recorder import Recorder
 from batcher.observe.summary import Summary
-from batcher.observe.tally import Tally
+from batcher.observe.tally import FAULT_ACTIONS, FAULT_CODES, HTTP_CODES, Tally
+from batcher.observe.view import Report
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture
 async def exporter(told: Tally) -> AsyncIterator[Exporter]:
-    exporter = Exporter(told, make_registry(told), lambda: Summary.of(told).to_json(), port=0)
+    view = Report(summary=Summary.of(told), timeline=Recorder(told).timeline)
+    exporter = Exporter(told, make_registry(told), lambda: Summary.of(told).to_json(), view.to_json, port=0)
     async with exporter:
         yield exporter
 
@@ -67,8 +74,8 @@ async def test_a_scrape_tells_the_counts(client: aiohttp.ClientSession) -> None:
     assert by_label(samples, "attempts_total", "verdict") == dict.fromkeys(Verdict, 0) | {
         "accepted": 2, "faulted": 2, "uncertain": 1, "no_session": 1, "throttled": 1,
     }  # fmt: skip
-    assert by_label(samples, "retries_total", "reason") == dict.fromkeys(Verdict, 0) | {
-        "faulted": 1, "no_session": 1, "throttled": 1,
+    assert by_label(samples, "retries_total", "reason") == {
+        "faulted": 1, "no_session": 1, "throttled": 1, "misdirected": 0, "not_sent": 0, "uncertain": 0,
     }  # fmt: skip
     responses = by_label(samples, "http_responses_total", "code")
     assert (responses["200"], responses["500"], responses["503"], responses["other"]) == (2, 3, 1, 0)
@@ -254,7 +261,7 @@ async def test_nothing_else_is_served(client: aiohttp.ClientSession) -> None:
 
 async def test_a_port_in_use_is_an_error_of_its_option(exporter: Exporter, told: Tally) -> None:
     """A second exporter on the same port names the option, the port and what to do; the first still answers."""
-    second = Exporter(told, make_registry(told), dict, port=exporter.port)
+    second = Exporter(told, make_registry(told), dict, dict, port=exporter.port)
     with pytest.raises(SettingsError, match=f"port {exporter.port} on 127.0.0.1 is already in use") as caught:
         await second.__aenter__()
     assert caught.value.option == "--metrics-port"
@@ -265,5 +272,85 @@ async def test_a_port_in_use_is_an_error_of_its_option(exporter: Exporter, told:
 async def test_a_foreign_address_is_an_error_of_its_option(told: Tally) -> None:
     """An address that is not this machine's (RFC 5737 keeps this one for examples) is --metrics-host's fault."""
     with pytest.raises(SettingsError, match=r"203\.0\.113\.1 is no address of this machine") as caught:
-        await Exporter(told, make_registry(told), dict, port=0, host="203.0.113.1").__aenter__()
+        await Exporter(told, make_registry(told), dict, dict, port=0, host="203.0.113.1").__aenter__()
     assert caught.value.option == "--metrics-host"
+
+
+async def test_the_page_is_served_with_a_policy_that_forbids_all_else(client: aiohttp.ClientSession) -> None:
+    """The page's policy names its own style and script by their hashes, its own server, and nothing else."""
+    async with client.get("/") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/html")
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+        text = await answer.text()
+    for kind, tag in (("script", "<script>"), ("style", "<style>")):
+        inside = text.partition(tag)[2].partition(f"</{kind}>")[0]
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert policy.pop(f"{kind}-src") == f"'sha256-{digest}'"
+    assert policy == {
+        "default-src": "'none'", "connect-src": "'self'", "img-src": "data:", "base-uri": "'none'",
+        "form-action": "'none'", "frame-ancestors": "'none'",
+    }  # fmt: skip
+    assert "https://" not in re.sub(r"/\*!.*?\*/", "", text)
+
+
+async def test_the_view_is_what_the_page_shows(client: aiohttp.ClientSession) -> None:
+    """``/view.json`` tells the summary's numbers and is kept by nobody; no record is in it."""
+    async with client.get("/view.json") as answer:
+        assert (answer.content_type, answer.headers["Cache-Control"]) == ("application/json", "no-store")
+        view = orjson.loads(await answer.read())
+    assert view["summary"]["outcomes"]["delivered"] == 2
+    assert view["ending"] == "running"
+
+
+VERDICTS = {str(verdict) for verdict in Verdict}
+OUTCOMES = {str(outcome) for outcome in Outcome}
+PUBLIC: dict[str, tuple[str, dict[str, set[str]]]] = {
+    "build_info": ("gauge", {"version": {__version__}}),
+    "input_records": ("counter", {}),
+    "input_bytes": ("counter", {}),
+    "input_size_bytes": ("gauge", {}),
+    "resumed_records": ("counter", {}),
+    "records": ("counter", {"outcome": OUTCOMES}),
+    "records_in_flight": ("gauge", {}),
+    "records_waiting": ("gauge", {}),
+    "attempts": ("counter", {"verdict": VERDICTS}),
+    "http_responses": ("counter", {"code": set(HTTP_CODES)}),
+    "faults": ("counter", {"code": set(FAULT_CODES), "action": set(FAULT_ACTIONS)}),
+    "mismatched_results": ("counter", {}),
+    "retries": ("counter", {"reason": VERDICTS - {"accepted", "refused"}}),
+    "request_duration_seconds": ("histogram", {"verdict": VERDICTS}),
+    "record_duration_seconds": ("histogram", {"outcome": OUTCOMES}),
+    "request_bytes": ("counter", {}),
+    "response_bytes": ("counter", {}),
+    "concurrency_limit": ("gauge", {}),
+    "connections": ("gauge", {"state": {"active", "idle"}}),
+    "connections_opened": ("counter", {}),
+    "paused": ("gauge", {"reason": {"outage", "throttled", "session"}}),
+    "breaker_open": ("gauge", {}),
+    "session_logins": ("counter", {"result": {"success", "refused", "failed"}}),
+    "ledger_commit_duration_seconds": ("histogram", {}),
+    "ledger_uncommitted_records": ("gauge", {}),
+    "event_loop_lag_seconds": ("histogram", {}),
+    "start_timestamp_seconds": ("gauge", {}),
+    "last_progress_timestamp_seconds": ("gauge", {}),
+    "last_completion_timestamp_seconds": ("gauge", {"exit_code": {"0"}}),
+    "last_success_timestamp_seconds": ("gauge", {}),
+}
+"""What dashboards and alerts rely on: each family, its type, and every value of each of its labels."""
+
+
+def test_the_public_names(told: Tally) -> None:
+    """Every promised name is there with its type, its labels, and all their values in every combination."""
+    told.end(0)
+    families = {
+        family.name.removeprefix("veetro_batch_"): family
+        for family in text_string_to_metric_families(expose(told))
+        if family.name.startswith("veetro_batch_")
+    }
+    for name, (kind, labels) in PUBLIC.items():
+        assert families[name].type == kind, name
+        assert families[name].documentation, name
+        samples = [sample.labels for sample in families[name].samples]
+        shown = {frozenset(item for item in sample.items() if item[0] != "le") for sample in samples}
+        expected = {frozenset(zip(labels, values, strict=True)) for values in itertools.product(*labels.values())}
+        assert shown == expected, name

@@ -7,8 +7,8 @@ from batcher.core.events import RecordEnded
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Problem
 from batcher.observe.closing import ENDINGS
-from batcher.observe.summary import Percentiles, Position, Summary
-from batcher.observe.tally import Tally
+from batcher.observe.summary import Percentiles, Summary
+from batcher.observe.tally import Position, Tally
 
 
 def summary_of(told: Tally) -> Summary:

@@ -18,13 +18,15 @@ from batcher.observe.problems import GROUPS_LIMIT
 from batcher.observe.tally import FAULT_ACTIONS, FAULT_CODES, HTTP_CODES, Gauges, Tally
 
 
-def attempt(line: int, verdict: Verdict, status: int | None = 500, code: str | None = "Server") -> AttemptEnded:
+def attempt(
+    line: int, verdict: Verdict, status: int | None = 500, code: str | None = "Server", ordinal: int | None = None
+) -> AttemptEnded:
     problem = Problem("server_fault", "it failed", None, code, status)
-    return AttemptEnded(line, Judgement(verdict, problem=problem), status, 0.1, 10, 10)
+    return AttemptEnded(line, Judgement(verdict, problem=problem), status, 0.1, 10, 10, ordinal or line)
 
 
 def ended(line: int, outcome: Outcome, problem: Problem, source: str | None = None) -> RecordEnded:
-    return RecordEnded(Result(line, outcome, None, 1, 0.1, "0" * 16, problem=problem, input=source))
+    return RecordEnded(Result(line, outcome, None, 1, 0.1, "0" * 16, problem=problem, input=source, ordinal=line))
 
 
 def nonzero(faults: dict[tuple[str, str], int]) -> dict[tuple[str, str], int]:
@@ -35,7 +37,7 @@ def test_every_label_value_is_there_from_the_beginning(tally: Tally) -> None:
     """Before anything happens all values of the closed sets stand at 0."""
     assert tally.outcomes == dict.fromkeys(Outcome, 0)
     assert tally.attempts == dict.fromkeys(Verdict, 0)
-    assert tally.retries == dict.fromkeys(Verdict, 0)
+    assert tally.retries == dict.fromkeys(set(Verdict) - {Verdict.ACCEPTED, Verdict.REFUSED}, 0)
     assert tally.http_responses == dict.fromkeys(HTTP_CODES, 0)
     assert tally.faults == {(code, action): 0 for code in FAULT_CODES for action in FAULT_ACTIONS}
     assert tally.logins == {"success": 0, "refused": 0, "failed": 0}
@@ -104,11 +106,11 @@ def test_faults_count_by_what_came_of_them(tally: Tally) -> None:
     problem = Problem("server_fault", "it failed", None, "Server", 500)
     tally.notice(attempt(1, Verdict.FAULTED))
     assert nonzero(tally.faults) == {}
-    tally.notice(RetryScheduled(1, Verdict.FAULTED, 1.0))
+    tally.notice(RetryScheduled(1, Verdict.FAULTED, 1.0, 1))
     tally.notice(attempt(1, Verdict.FAULTED))
     tally.notice(ended(1, Outcome.REJECTED, problem))
     tally.notice(attempt(2, Verdict.NO_SESSION))
-    tally.notice(RetryScheduled(2, Verdict.NO_SESSION, 0.0))
+    tally.notice(RetryScheduled(2, Verdict.NO_SESSION, 0.0, 2))
     tally.notice(attempt(3, Verdict.THROTTLED))
     assert nonzero(tally.faults) == {
         ("Server", "retried"): 1, ("Server", "final"): 1, ("Server", "session"): 1, ("Server", "other"): 1,
@@ -116,11 +118,13 @@ def test_faults_count_by_what_came_of_them(tally: Tally) -> None:
 
 
 def test_lines_with_one_number_lose_no_fault(tally: Tally) -> None:
-    """Two inputs have the same line numbers: the faults of both are counted."""
+    """Two inputs have the same line numbers: the fault of each record is counted as what came of that record."""
+    problem = Problem("server_fault", "it failed", None, "Server", 500)
     tally.notice(attempt(1, Verdict.FAULTED))
-    tally.notice(attempt(1, Verdict.FAULTED))
-    tally.notice(RetryScheduled(1, Verdict.FAULTED, 1.0))
-    assert sum(tally.faults.values()) == 2
+    tally.notice(attempt(1, Verdict.FAULTED, ordinal=8))
+    tally.notice(RetryScheduled(1, Verdict.FAULTED, 1.0, 8))
+    tally.notice(ended(1, Outcome.REJECTED, problem))
+    assert nonzero(tally.faults) == {("Server", "retried"): 1, ("Server", "final"): 1}
 
 
 def test_pauses_come_and_go(tally: Tally, now: list[float]) -> None:
