@@ -1,1 +1,1 @@
-"""Measurements: what a record costs, beside what others cost. Never run by the tests."""
+"""Measurements and trials of strength, run by hand; of the torture a test runs twenty kills."""

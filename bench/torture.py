@@ -1,7 +1,11 @@
-"""``python -m bench.torture``: kill the program again and again, resume it, and see whether it kept its promises.
+"""Kill the program again and again, resume it, and see whether it kept its promises.
 
 Kills with SIGKILL at random instants while faults are on, runs the same command again each time, and in the end
 compares three witnesses: the sandbox, which knows what was really applied, the results file, and the ledger.
+
+A run is killed a random few milliseconds after a random number of its requests reached the sandbox. That number is
+drawn anew for each run, so that the kills that are left spread over the records that are left: all kills happen,
+however fast the machine is. Every fifth run is killed while it begins.
 
 A record is *lost* if it has no result line, or is called delivered and was never applied. It is *doubled* if it has two
 result lines, or was applied twice although its id is 0 and nobody allowed that it is sent twice.
@@ -10,38 +14,34 @@ result lines, or was applied twice although its id is 0 and nobody allowed that 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
+import asyncio
 import random
-import re
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
+from aiohttp import web
 
 from batcher.flow.ledger.store import Store
+from batcher.sandbox.faults import parse_faults
+from batcher.sandbox.server import Sandbox
+from batcher.sandbox.settings import SandboxSettings
+from bench.records import BROKEN_EVERY, line
 
 FAULTS = "server=1%,deadlock=0.3%,client=0.5%,reset=0.5%,reset_applied=0.5%,gateway_applied=0.2%,busy=0.02%"
-RECORD = {
-    "VeetroID": 5501, "EntityID_Owner": 12, "VeetroType": "Contact", "VeetroIDStr": "C-5501", "Source": "Outlook",
-    "SyncIdentifier": "desk-7", "SourceType": "ContactItem", "SourceName": "Contacts", "ApplyAction": 1,
-    "ApplyValues": "Email;Phone", "RemoteTimeStamp": "2024-05-31T09:30:00Z", "Delete": False, "CurrentStatusId": 2,
-    "Retried": 0, "LocalTimeStamp": "2024-05-31T09:30:01Z", "ErrorMsg": "",
-    "DateLastModifiedRemoteUtc": "2024-05-31T09:29:00Z", "DateLastModifiedLocalUtc": "2024-05-31T09:28:00Z",
-    "CurrentStatus": "Completed",
-}  # fmt: skip
+LATENCY = 0.005
 _FINISHED = frozenset({0, 3, 4})
 _BEGINNING = 0.5
 """Seconds that a run needs to begin."""
-_LOOK = 0.002
-"""Seconds between two looks at the results."""
+_AFTER = 0.02
+"""Longest time, in seconds, from the request that was waited for to the kill."""
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Tally:
 
     Attributes:
         kills: SIGKILLs that hit a running program.
+        idle: those of them that came before the run had sent anything.
         widest: the most records that were doubtful after a kill.
         outcomes: of the result lines.
         lost: sentences, one for each record that was lost.
@@ -58,6 +59,7 @@ class Tally:
     """
 
     kills: int = 0
+    idle: int = 0
     widest: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -66,103 +68,115 @@ class Tally:
 
     def __str__(self) -> str:
         told = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(self.outcomes.items()))
-        lines = [
-            f"kills {self.kills}, lost {len(self.lost)}, doubled {len(self.doubled)}, other {len(self.broken)}",
-            f"outcomes: {told}; at most {self.widest} records doubtful after a kill",
-        ]
-        return "\n".join([*lines, *self.lost[:10], *self.doubled[:10], *self.broken[:10]])
+        counts = (
+            f"kills {self.kills} ({self.idle} of them before the first request), lost {len(self.lost)}, "
+            f"doubled {len(self.doubled)}, in doubt {self.outcomes['in_doubt']}, other {len(self.broken)}"
+        )
+        window = f"outcomes: {told}; at most {self.widest} records doubtful after a kill"
+        return "\n".join([counts, window, *self.broken[:10], *self.lost[:10], *self.doubled[:10]])
 
 
-def torture(records: int, kills: int, seed: int, folder: Path, patience: float = 1.2) -> Tally:
-    """Run the program over *records*, kill it *kills* times, and check what is left.
+class _Watched(Sandbox):
+    """A sandbox that tells when so many more requests have come."""
 
-    Most runs that are killed have written results for up to *patience* seconds; every fifth is killed while it begins.
-    """
-    chance = random.Random(seed)
-    source = folder / "records.ndjson"
-    with source.open("wb") as file:
-        for number in range(1, records + 1):
-            made = {"ImportSyncRecordID": 0 if number % 2 else number, "SourceID": f"S-{number}", **RECORD}
-            file.write(orjson.dumps(made) + b"\n" if number % 997 else b'{"broken": true}\n')
+    received = 0
+    _awaited = 0
+    _come: asyncio.Future[None] | None = None
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request; called by aiohttp."""
+        self.received += 1
+        if self.received == self._awaited and self._come is not None and not self._come.done():
+            self._come.set_result(None)
+        return await super().answer(request)
+
+    def after(self, requests: int) -> asyncio.Future[None]:
+        """Done when so many more requests have come."""
+        self._awaited = self.received + requests
+        self._come = asyncio.get_running_loop().create_future()
+        return self._come
+
+
+def torture(records: int, kills: int, seed: int, folder: Path) -> Tally:
+    """Run the program over *records*, kill it *kills* times, and check what is left."""
+    with (folder / "records.ndjson").open("wb") as file:
+        file.writelines(map(line, range(1, records + 1)))
     tally = Tally()
-    with _sandbox(seed) as url:
-        command = [
-            *(sys.executable, "-m", "batcher", str(source), "--endpoint", url, "--progress", "off"),
-            *("--ledger", str(folder / "ledger"), "--results", str(folder / "results.ndjson")),
-            *("--rejects", str(folder / "rejects.ndjson"), "--log-level", "error", "--stop-after", "none"),
-        ]
-        while not _run_once(command, chance, patience, tally, folder, kills):
-            pass
-        with urllib.request.urlopen(url.removesuffix("/xml") + "/_stats") as answer:
-            applied = json.load(answer)["applied"]
+    applied = asyncio.run(_torture(records, kills, seed, folder, tally))
+    if tally.kills < kills:
+        tally.broken.append(f"the run ended after {tally.kills} of {kills} kills")
     _judge(records, applied, folder, tally)
     return tally
 
 
-def _run_once(
-    command: list[str], chance: random.Random, patience: float, tally: Tally, folder: Path, kills: int
-) -> bool:
-    """Run until it ends or is killed; whether it came to its end."""
-    results = folder / "results.ndjson"
-    before = _size(results)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    early = chance.random() < 0.2
-    wait = chance.uniform(0.0, _BEGINNING if early else patience) if tally.kills < kills else None
-    while wait is not None and not early and _size(results) == before and process.poll() is None:
-        time.sleep(_LOOK)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        _, said = process.communicate(timeout=wait)
-        if process.returncode not in _FINISHED:
-            tally.broken.append(f"exit {process.returncode}: {said.decode()[-500:]}")
-        return True
-    process.kill()
-    process.communicate()
-    tally.kills += 1
-    if (folder / "ledger").exists():  # else it was killed before it had begun
-        store = Store(str(folder / "ledger"))
-        tally.widest = max(tally.widest, len(store.doubtful()))
-        store.close()
-    return False
+async def _torture(records: int, kills: int, seed: int, folder: Path, tally: Tally) -> Mapping[str, int]:
+    """Run, kill and resume until a run comes to its end; what was applied, by SourceID."""
+    chance = random.Random(seed)
+    left = records - records // BROKEN_EVERY
+    settings = SandboxSettings(latency=LATENCY, faults=parse_faults(FAULTS), seed=seed)
+    async with _Watched(settings) as sandbox:
+        while True:
+            process = await _start(folder, sandbox.url)
+            before = sandbox.received
+            instant = _instant(sandbox, chance, left, kills - tally.kills)
+            if await _lives_until(instant, process):
+                process.kill()
+                await process.communicate()
+                tally.kills += 1
+                tally.idle += sandbox.received == before
+                left = _left(records, folder / "ledger", tally)
+                continue
+            _, said = await process.communicate()
+            if process.returncode not in _FINISHED:
+                tally.broken.append(f"exit {process.returncode}: {said.decode()[-500:]}")
+            return sandbox.stats().applied
 
 
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
+async def _start(folder: Path, url: str) -> Process:
+    command = [
+        *("-m", "batcher", str(folder / "records.ndjson"), "--endpoint", url, "--progress", "off"),
+        *("--ledger", str(folder / "ledger"), "--results", str(folder / "results.ndjson")),
+        *("--rejects", str(folder / "rejects.ndjson"), "--log-level", "error", "--stop-after", "none"),
+    ]
+    return await asyncio.create_subprocess_exec(sys.executable, *command, stdout=DEVNULL, stderr=PIPE)
 
 
-@contextlib.contextmanager
-def _sandbox(seed: int) -> Iterator[str]:
-    command = [sys.executable, "-m", "batcher", "sandbox", "--port", "0", "--latency", "5ms"]
-    process = subprocess.Popen([*command, "--faults", FAULTS, "--seed", str(seed)], stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        found = re.search(r"http://\S+/xml", process.stderr.readline())
-        assert found is not None
-        yield found.group()
-    finally:
-        process.terminate()
-        process.communicate()
+async def _instant(sandbox: _Watched, chance: random.Random, left: int, kills: int) -> None:
+    """Return at a random instant: *kills* of these spread over the *left* records. Never where none are left."""
+    if not kills:
+        await asyncio.Event().wait()
+    enough = sandbox.after(max(1, int(chance.uniform(0, min(2 / (kills + 1), 0.9)) * left)))
+    early = chance.uniform(0, _BEGINNING) if chance.random() < 0.2 else None
+    await asyncio.wait([enough], timeout=early)
+    await asyncio.sleep(chance.uniform(0, _AFTER))
 
 
-def _judge(records: int, applied: dict[str, int], folder: Path, tally: Tally) -> None:
+async def _lives_until(instant: Any, process: Process) -> bool:
+    """Whether *process* still runs when *instant* has come."""
+    ends = {asyncio.ensure_future(process.wait()), asyncio.ensure_future(instant)}
+    _, pending = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in pending:
+        end.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    return process.returncode is None
+
+
+def _left(records: int, ledger: Path, tally: Tally) -> int:
+    """Records that have no outcome yet and are not doubtful; notes how many are."""
+    if not ledger.exists():  # it was killed before it had begun
+        return records
+    store = Store(str(ledger))
+    doubtful, ended = len(store.doubtful()), sum(store.counts().values())
+    store.close()
+    tally.widest = max(tally.widest, doubtful)
+    return records - ended - doubtful
+
+
+def _judge(records: int, applied: Mapping[str, int], folder: Path, tally: Tally) -> None:
     seen: Counter[int] = Counter()
-    with (folder / "results.ndjson").open("rb") as file:
-        for line in file:
-            result = orjson.loads(line)
-            number, outcome = result["line"], result["outcome"]
-            seen[number] += 1
-            tally.outcomes[outcome] += 1
-            times = applied.get(f"S-{number}", 0)
-            kind, tried = result.get("error", {}).get("kind"), result["attempts"]
-            if outcome == "delivered" and not times:
-                tally.lost.append(f"line {number} is delivered and was not applied")
-            if outcome in {"rejected", "invalid"} and times:
-                tally.broken.append(
-                    f"line {number} is {outcome} ({kind}) after {tried} attempts and was applied {times} times"
-                )
-            if times > 1 and number % 2:
-                tally.doubled.append(f"line {number} has id 0 and was applied {times} times")
-            if times > 1 and outcome == "delivered" and tried < 2:
-                tally.broken.append(f"line {number} was applied {times} times with {tried} attempt")
+    for result in _results(folder / "results.ndjson"):
+        seen[result["line"]] += 1
+        _judge_result(result, applied.get(f"S-{result['line']}", 0), tally)
     tally.lost += [f"line {number} has no result" for number in range(1, records + 1) if not seen[number]]
     tally.doubled += [f"line {number} has {count} results" for number, count in seen.items() if count > 1]
     store = Store(str(folder / "ledger"))
@@ -174,18 +188,39 @@ def _judge(records: int, applied: dict[str, int], folder: Path, tally: Tally) ->
     store.close()
 
 
-def main() -> None:
-    """Torture as the arguments say; exit 1 if a promise was not kept."""
-    parser = argparse.ArgumentParser(prog="python -m bench.torture", description=__doc__)
+def _results(path: Path) -> Iterator[dict[str, Any]]:
+    if path.exists():  # else nothing came to an end
+        with path.open("rb") as file:
+            yield from map(orjson.loads, file)
+
+
+def _judge_result(result: dict[str, Any], times: int, tally: Tally) -> None:
+    """Compare what a result line says with how many *times* its record was applied."""
+    number, outcome, tried = result["line"], result["outcome"], result["attempts"]
+    tally.outcomes[outcome] += 1
+    if outcome == "delivered" and not times:
+        tally.lost.append(f"line {number} is delivered and was not applied")
+    if outcome in {"rejected", "invalid"} and times:
+        kind = result["error"]["kind"]
+        tally.broken.append(f"line {number} is {outcome} ({kind}) after {tried} attempts and was applied {times} times")
+    if times > 1 and number % 2:
+        tally.doubled.append(f"line {number} has id 0 and was applied {times} times")
+    if times > 1 and outcome == "delivered" and tried < 2:
+        tally.broken.append(f"line {number} was applied {times} times with {tried} attempt")
+
+
+def main(arguments: list[str]) -> int:
+    """Torture as the arguments say; 1 if a promise was not kept."""
+    parser = argparse.ArgumentParser(prog="python -m bench torture", description=__doc__)
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    arguments = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        tally = torture(arguments.records, arguments.kills, arguments.seed, Path(folder))
-    print(f"seed {arguments.seed}: {arguments.records:,} records\n{tally}")
-    sys.exit(bool(tally.lost or tally.doubled or tally.broken))
+        tally = torture(chosen.records, chosen.kills, chosen.seed, Path(folder))
+    print(f"seed {chosen.seed}: {chosen.records:,} records\n{tally}")
+    return int(bool(tally.lost or tally.doubled or tally.broken))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,101 @@
+"""How much memory a run needs for inputs of different length, and how soon its first request is out.
+
+Memory: the peak of resident memory (VmHWM) with ledger and order by key on, records coming through a pipe, nginx with a
+constant valid answer. Time: from the start of the process to the first bytes of a request; and what ``--help`` takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.constant import constant_server
+from bench.records import line
+from bench.soak import Feeder
+
+RESULTS = Path(__file__).parent / "results"
+_PROGRAM = (sys.executable, "-m", "batcher")
+
+
+def peak(records: int, url: str) -> int:
+    """KiB that a run over so many records has held at most."""
+    with tempfile.TemporaryDirectory() as name, (Path(name) / "said").open("wb") as said:
+        folder = Path(name)
+        command = [*_PROGRAM, "-", "--endpoint", url, "--ledger", str(folder / "ledger"), "--metrics-port", "0"]
+        command += ["--results", str(folder / "results"), "--progress", "plain", "--allow-rejected", "100%"]
+        program = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+        assert program.stdin is not None
+        feeder = Feeder(program.stdin, records, None)
+        feeder.start()
+        highest = 0
+        while program.poll() is None:
+            with contextlib.suppress(OSError):  # it may end while it is looked at
+                found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{program.pid}/status").read_text())
+                highest = int(found.group(1)) if found else highest
+            time.sleep(0.1)
+        feeder.join()
+        if program.returncode != 0 and feeder.written < records:
+            raise RuntimeError(f"exit {program.returncode}: {(folder / 'said').read_text()[-500:]}")
+    return highest
+
+
+def first_request() -> float:
+    """Seconds from the start of the process to the first bytes of its first request."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as server:
+        source = Path(folder) / "records.ndjson"
+        source.write_bytes(line(2))
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/xml"
+        command = [*_PROGRAM, str(source), "--endpoint", url, "--ledger", f"{folder}/ledger", "--progress", "off"]
+        began = time.perf_counter()
+        program = subprocess.Popen([*command, "--results", "none"])
+        try:
+            server.settimeout(30)
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1)
+                return time.perf_counter() - began
+        finally:
+            program.kill()
+            program.wait()
+
+
+def help_text() -> float:
+    """Seconds that ``--help`` takes."""
+    began = time.perf_counter()
+    subprocess.run([*_PROGRAM, "--help"], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def main(arguments: list[str]) -> None:
+    """Measure as the arguments say; table and JSON go into ``bench/results/`` too."""
+    parser = argparse.ArgumentParser(prog="python -m bench footprint", description=__doc__)
+    parser.add_argument("--records", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000])
+    parser.add_argument("--starts", type=int, default=10)
+    chosen = parser.parse_args(arguments)
+    with constant_server() as url:
+        peaks = {str(records): peak(records, url) for records in chosen.records}
+    starts = {
+        "first request out": [first_request() for _ in range(chosen.starts)],
+        "--help": [help_text() for _ in range(chosen.starts)],
+    }
+    lines = ["| records | peak resident memory, MiB |", "|--:|--:|"]
+    lines += [f"| {int(records):,} | {highest / 1024:.1f} |" for records, highest in peaks.items()]
+    lines += ["", "| | median, s | lowest to highest |", "|---|--:|--:|"]
+    lines += [
+        f"| {name} | {statistics.median(seconds):.3f} | {min(seconds):.3f} to {max(seconds):.3f} |"
+        for name, seconds in starts.items()
+    ]
+    told = "\n".join(lines)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "footprint.md").write_text(told + "\n")
+    (RESULTS / "footprint.json").write_text(json.dumps({"peak_kib": peaks, "seconds": starts}, indent=1) + "\n")
+    print(told)

@@ -1,0 +1,134 @@
+"""What the ledger costs: throughput where the disk is slow, and CPU microseconds a record where the service is quick.
+
+Throughput is compared on a service that answers after 50 ms, with 64 requests in flight and a ledger whose commits are
+made to take 20 ms longer; CPU on a server that gives the same answer at once. Rounds with and without a ledger take
+turns, so that both see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+from batcher.cli import main as batcher
+from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.store import Store
+from bench.constant import RECORD, constant_server
+
+LATENCY, COMMIT = 0.05, 0.02
+"""Seconds: what the service takes for an answer, and what is added to each commit."""
+IN_FLIGHT = 64
+
+
+def throughput(rounds: int, count: int) -> None:
+    """Print the throughput with a slow ledger as a share of that without one."""
+    with tempfile.TemporaryDirectory() as name, _sandbox() as url:
+        folder = Path(name)
+        (folder / "records").write_bytes(RECORD * count)
+        shares, plain = [], []
+        for number in range(rounds):
+            without = count / _seconds(folder, url)
+            share = count / _seconds(folder, url, "--ledger", str(folder / f"ledger{number}")) / without
+            shares.append(share)
+            plain.append(without)
+        print(
+            f"{statistics.median(shares):.1%} of the throughput without a ledger, {statistics.median(plain):,.0f} a "
+            f"second (median of {rounds} rounds, {min(shares):.1%} to {max(shares):.1%}): service {LATENCY * 1e3:g} "
+            f"ms, commit {COMMIT * 1e3:g} ms, {IN_FLIGHT} in flight, {count:,} records"
+        )
+
+
+def cost(rounds: int, count: int) -> None:
+    """Print the CPU that a record costs with and without a ledger."""
+    with tempfile.TemporaryDirectory() as name, constant_server() as url:
+        folder = Path(name)
+        long, short = folder / "long.ndjson", folder / "short.ndjson"
+        long.write_bytes(RECORD * count)
+        short.write_bytes(RECORD * (count // 10))
+        options = ("--concurrency", str(IN_FLIGHT))
+        figures: dict[str, list[float]] = {"without a ledger": [], "with one": []}
+        extra = []
+        for number in range(rounds):
+            for kind, told in figures.items():
+                seconds = [
+                    _cpu_seconds(
+                        folder / "results",
+                        records,
+                        url,
+                        *options,
+                        *(("--ledger", str(folder / f"{records.stem}{number}")) if kind == "with one" else ()),
+                    )
+                    for records in (long, short)
+                ]
+                told.append((seconds[0] - seconds[1]) / (count - count // 10) * 1e6)
+            extra.append(figures["with one"][-1] - figures["without a ledger"][-1])
+        for kind, told in figures.items():
+            print(f"{statistics.median(told):.0f} µs CPU a record {kind} ({min(told):.0f} to {max(told):.0f})")
+        print(f"{statistics.median(extra):.0f} µs more with one (median of {rounds} rounds; {count:,} records)")
+
+
+def _seconds(folder: Path, url: str, *options: str) -> float:
+    """Seconds that a run takes whose commits are slow."""
+    commit = Store.commit
+
+    def slow(store: Store, what: Commit) -> None:
+        time.sleep(COMMIT)
+        commit(store, what)
+
+    given = ["--endpoint", url, "--order-by", "none", "--concurrency", str(IN_FLIGHT), "--progress", "off"]
+    began = time.monotonic()
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nobody,
+        mock.patch.object(Store, "commit", slow),
+        contextlib.redirect_stderr(nobody),
+    ):
+        code = batcher([str(folder / "records"), *given, "--results", str(folder / "results"), *options])
+    if code:
+        sys.exit(f"a run ended with {code}")
+    return time.monotonic() - began
+
+
+def _cpu_seconds(results: Path, records: Path, url: str, *options: str) -> float:
+    """CPU seconds, user and system, of a run of the program over *records*."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "batcher", str(records), "--endpoint", url, "--order-by", "none"]
+    subprocess.run(
+        ["taskset", "-c", "0", *command, "--results", str(results), *options], check=True, stderr=subprocess.DEVNULL
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@contextlib.contextmanager
+def _sandbox() -> Iterator[str]:
+    command = [sys.executable, "-m", "batcher", "sandbox", "--port", "0", "--latency", f"{LATENCY}s"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        found = re.search(r"http://\S+/xml", process.stderr.readline())
+        assert found is not None
+        yield found.group()
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def main(arguments: list[str]) -> None:
+    """Measure as the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m bench ledger", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--records", type=int, default=15_000)
+    chosen = parser.parse_args(arguments)
+    throughput(chosen.rounds, chosen.records)
+    cost(chosen.rounds, chosen.records)
