@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import orjson
 
+from batcher.again import Again
 from batcher.core.answer import Matcher
 from batcher.core.breaker import Breaker
 from batcher.core.events import Observer
 from batcher.core.limit import Limit
+from batcher.core.rate import Pacer
 from batcher.core.record import RecordReader
 from batcher.core.reply import Judge
 from batcher.core.retry import Policy, RetryBudget
@@ -24,17 +26,23 @@ from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed, SettingsError
+from batcher.flow.ledger import runs
 from batcher.flow.ledger.lock import Lock
-from batcher.flow.ledger.memory import Memory
+from batcher.flow.ledger.memory import Memory, Recalls
 from batcher.flow.ledger.projection import Projection
+from batcher.flow.ledger.reopened import Reopened
+from batcher.flow.ledger.runs import Reading
+from batcher.flow.ledger.selection import Left, select
 from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
-from batcher.flow.pipeline import Ending, Pipeline, Times
+from batcher.flow.output import LineFile
+from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline, Times
+from batcher.flow.rejects import Rejects
+from batcher.flow.service import Service
 from batcher.flow.session import Credentials, Session
-from batcher.flow.sink import FileSink, LineFile, Sink
+from batcher.flow.sink import FileSink, Sink
 from batcher.flow.source import FileSource, Source
-from batcher.flow.submit import Service
-from batcher.flow.transport import Route, SessionTransport
+from batcher.flow.transport import Route, open_transport
 from batcher.operations import load
 from batcher.options.texts import PASSWORD, SESSION_KEY
 from batcher.settings import Settings
@@ -69,7 +77,7 @@ class Parts:
             settings.transient_fault_pattern,
         )
         credentials, key = _read_secrets(settings)
-        self.transport = SessionTransport(_route(settings))
+        self.transport = open_transport(_route(settings))
         session_file = settings.session_file
         session = Session(
             operation,
@@ -96,6 +104,9 @@ class Parts:
     def pipeline(self, source: Source, sink: Sink, kept: Kept | None = None) -> Pipeline:
         """The run from *source* to *sink*; *kept* is its ledger, whose writer is the sink then."""
         settings = self._settings
+        memory: Recalls | None = None if kept is None else kept.memory
+        if isinstance(source, Rejects):
+            source.memory, memory = memory, source
         pipeline = Pipeline(
             source=source,
             reader=self._reader,
@@ -108,14 +119,24 @@ class Parts:
             clock=time.monotonic,
             wall=time.time,
             intents=None if kept is None else kept.writer,
-            memory=None if kept is None else kept.memory,
+            memory=memory,
+            strict=settings.order_strict,
         )
+        if settings.rate is not None:
+            pipeline.submitter.gate.keep_pace(Pacer(settings.rate))
         if kept is not None:
-            kept.writer.on_broken(lambda error: pipeline.drain(Ending(error.exit_code, str(error)), "stopped"))
+            writer = kept.writer
+            writer.on_broken(lambda error: pipeline.drain(Ending(error.exit_code, str(error)), "stopped"))
+            writer.patient = lambda: all(ending.exit_code != INTERRUPTED for ending in pipeline.endings)
+            writer.reading = lambda: Reading(
+                time.time(), pipeline.records, source.bytes_read, source.total_bytes, pipeline.read_whole
+            )
         return pipeline
 
-    def keep_ledger(self, ledger: str, files: Mapping[str, str]) -> Kept:
+    def keep_ledger(self, ledger: str, files: Mapping[str, str], again: Again | None = None) -> Kept:
         """The ledger at the path *ledger*, and the output *files* made from it; it blocks while it reads.
+
+        Where its records are submitted *again*, they are open again afterwards.
 
         Raises:
             LedgerInUse: another run writes it.
@@ -123,28 +144,30 @@ class Parts:
             OutputFailed: it cannot be written.
         """
         settings = self._settings
+        reopens = again is not None and again.of_ledger
         with contextlib.ExitStack() as stack:
             lock = Lock(ledger, 0.0)
             stack.callback(lock.close)
-            store = Store(ledger, create=True)
+            store = Store(ledger, create=not reopens, write=True)
             stack.callback(store.close)
-            store.bind(
-                {
-                    "endpoint": settings.require_endpoint(),
-                    "operation": OPERATION,
-                    "defaults": orjson.dumps(dict(settings.default), option=orjson.OPT_SORT_KEYS).decode(),
-                    "order": ",".join(settings.order_by) or "none",
-                    "skip": str(settings.skip),
-                }
-            )
+            store.bind(_identity_of(settings) | ({} if reopens else _input_of(settings, again)))
+            projection = Projection(store, files.get("results"), files.get("rejects"), only_known=reopens)
+            stack.callback(projection.close)
+            left = Left()
+            if again is not None and again.of_ledger:
+                left = select(store, ledger, self._reader, self._service.policy, allow_stale=again.allow_stale)
             reading = Store(ledger)
             stack.callback(reading.close)
-            memory = Memory(reading)
-            projection = Projection(store, files.get("results"), files.get("rejects"))
-            stack.callback(projection.close)
-            limit = self._service.limit
+            memory = Reopened(reading, settings.max_line_bytes) if reopens else Memory(reading, settings.limit)
+            found = store.value("limit")
+            limit = Limit(settings.connections, settings.concurrency, found if isinstance(found, int) else None)
+            self._service.limit = limit
             writer = LedgerWriter(store, projection, self._observer, time.monotonic, lambda: limit.value)
-            kept = Kept(lock, writer, memory, store.counts())
+            counts = store.counts()
+            with store.writing() as db:
+                runs.begin(db, time.time(), sum(counts.values()), again=reopens)
+            earlier = {outcome: count + left.outcomes[outcome] for outcome, count in counts.items()}
+            kept = Kept(ledger, lock, writer, memory, reading, earlier, left)
             stack.pop_all()
         return kept
 
@@ -154,21 +177,59 @@ class Kept:
     """An open ledger.
 
     Attributes:
+        path: where it is.
         lock: held until the run has ended.
         writer: keeps it; the run's sink.
-        memory: what earlier runs have left.
+        memory: what earlier runs have left; the run's source as well, where the ledger's records are submitted again.
+        reading: the memory's connection.
         earlier: records by outcome that earlier runs have brought to their end.
+        left: what of it is not submitted again.
     """
 
+    path: str
     lock: Lock
     writer: LedgerWriter
-    memory: Memory
+    memory: Memory | Reopened
+    reading: Store
     earlier: Mapping[Outcome, int]
+    left: Left
+
+    @property
+    def accounts(self) -> list[bytes]:
+        """What the runs before this one have told of themselves."""
+        with self.reading.reading() as db:
+            return [account for *_, account in runs.accounts(db)[:-1]]
+
+    def end(self, exit_code: int, account: bytes) -> None:
+        """Write down how the run has ended and what it has to tell of itself, once the writer has ended."""
+        # A ledger that cannot be written is why such a run ends.
+        with (
+            contextlib.suppress(OutputFailed),
+            contextlib.closing(Store(self.path, write=True)) as store,
+            store.writing() as db,
+        ):
+            runs.end(db, time.time(), exit_code)
+            runs.keep(db, account)
 
     def close(self) -> None:
         """Let go of it, once the writer has ended."""
-        self.memory.close()
+        self.reading.close()
         self.lock.close()
+
+
+def _identity_of(settings: Settings) -> dict[str, str]:
+    """What a ledger is bound to, whatever its input is."""
+    return {
+        "endpoint": settings.require_endpoint(),
+        "operation": OPERATION,
+        "defaults": orjson.dumps(dict(settings.default), option=orjson.OPT_SORT_KEYS).decode(),
+        "order": ",".join(settings.order_by) or "none",
+    }
+
+
+def _input_of(settings: Settings, again: Again | None) -> dict[str, str]:
+    """What tells which records are the ledger's, and in which form."""
+    return {"skip": str(settings.skip), "input": "records" if again is None else "rejects"}
 
 
 def _route(settings: Settings) -> Route:
@@ -193,6 +254,13 @@ def record_reader(settings: Settings) -> tuple[Operation, RecordReader]:
 def open_source(settings: Settings) -> FileSource:
     """The inputs that *settings* name."""
     return FileSource(settings.inputs, max_line_bytes=settings.max_line_bytes, skip=settings.skip, limit=settings.limit)
+
+
+def open_rejects(settings: Settings) -> Rejects:
+    """The same, where their lines are rejects lines."""
+    longest = Rejects.longest(settings.max_line_bytes)
+    source = FileSource(settings.inputs, max_line_bytes=longest, skip=settings.skip, limit=settings.limit)
+    return Rejects(source, settings.max_line_bytes)
 
 
 def open_outputs(settings: Settings) -> tuple[FileSink, dict[str, str]]:
@@ -233,6 +301,8 @@ def _refuse_inputs(settings: Settings) -> None:
         ("--results", settings.results),
         ("--rejects", settings.rejects),
         ("--summary", settings.summary),
+        ("--report", settings.report),
+        ("--metrics-file", settings.metrics_file),
         ("--ledger", settings.ledger),
     ):
         if path is None:

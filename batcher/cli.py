@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batcher.commands import CHECK, DEMO, RESULTS, SANDBOX, STATUS, SUBMIT, VERIFY
+from batcher.commands import CHECK, DEMO, REPORT, RESUBMIT, RESULTS, SANDBOX, SETTLE, STATUS, SUBMIT, VERIFY
 from batcher.config import Gathered, gather, shown
 from batcher.errors import BatcherError, OutputFailed, RunAborted, SettingsError
 from batcher.settings import OPTIONS, Settings
@@ -20,6 +20,7 @@ from batcher.usage import Arguments, help_text, options_markdown, parse, version
 
 __all__ = ["main", "options_markdown"]
 
+_SENDING = (SUBMIT, RESUBMIT)
 PROBLEM_IN_PROGRAM, USAGE, INTERRUPTED = 1, 2, 6
 
 
@@ -117,7 +118,9 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
         return _sandbox(_own(arguments))
     if command in (RESULTS, STATUS):
         return Call(lambda: _tell(arguments))
-    secrets = [option.name for option in OPTIONS.values() if option.secret and command is SUBMIT]
+    if command in (SETTLE, REPORT):
+        return _settle(arguments) if command is SETTLE else _report(arguments)
+    secrets = [option.name for option in OPTIONS.values() if option.secret and command in _SENDING]
     gathered = gather([*command.options, *secrets], arguments.flags, environ)
     for warning in gathered.warnings:
         _complain(f"warning: {warning}")
@@ -125,6 +128,8 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
         return _demo(_own(arguments), gathered.values["progress"])
     if "show-config" in arguments.switches:
         return Call(lambda: _show_config(arguments, gathered))
+    if command is RESUBMIT:
+        return _resubmit(arguments, gathered)
     settings = _ready(arguments, gathered)
     return Call(lambda: _act(arguments, settings), settings.log_level)
 
@@ -156,7 +161,7 @@ def _show_config(arguments: Arguments, gathered: Gathered) -> int:
     """The settings come first, also where they contradict each other: they tell where to look."""
     _say("".join(f"{line}\n" for line in shown(gathered)))
     settings = gathered.settings(arguments.inputs)
-    if arguments.command is SUBMIT:
+    if arguments.command in _SENDING:
         settings.require_endpoint()
     return 0
 
@@ -180,11 +185,60 @@ def _act(arguments: Arguments, settings: Settings) -> int:
 
 def _tell(arguments: Arguments) -> int:
     """Tell what a ledger holds."""
-    from batcher.ledgers import results_command, status_command
+    from batcher.ledgers import results_command
+    from batcher.status import status_command
 
     if arguments.command is RESULTS:
         return results_command(arguments.ledger)
     return status_command(arguments.ledger, as_json="json" in arguments.switches)
+
+
+def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
+    from batcher.again import Again, is_ledger, of_ledger
+
+    path = arguments.ledger
+    again = Again(is_ledger(path), "allow-stale" in arguments.switches)
+    settings = gathered.settings(() if again.of_ledger else (path,))
+    if again.of_ledger:
+        settings = of_ledger(settings, path)
+    elif again.allow_stale:
+        problem = "rejects lines do not tell what was delivered later, so all of them are sent"
+        raise SettingsError("--allow-stale", problem, "leave it out, or name a ledger")
+    settings.require_endpoint()
+
+    def act() -> int:
+        from batcher.run import resubmit_command
+
+        return resubmit_command(settings, again)
+
+    return Call(act, settings.log_level)
+
+
+def _settle(arguments: Arguments) -> Call:
+    lines = arguments.flags.get("line")
+    if lines is not None:  # each one that is given counts
+        arguments.flags["line"] = [",".join(lines)]
+    own = _own(arguments)
+
+    def act() -> int:
+        from batcher.settle import settle_command
+
+        return _say(settle_command(arguments.ledger, own["line"], own["input"], arguments.switches))
+
+    return Call(act)
+
+
+def _report(arguments: Arguments) -> Call:
+    output = _own(arguments)["output"]
+    if output is None:
+        raise SettingsError("--output", "is missing", "say where to write it, such as -o report.html")
+
+    def act() -> int:
+        from batcher.report import report_command
+
+        return report_command(arguments.ledger, output)
+
+    return Call(act)
 
 
 def _sandbox(values: Mapping[str, Any]) -> Call:

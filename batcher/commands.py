@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batcher.options import Option
 from batcher.options.kinds import Kind, duration, optional, whole
 from batcher.options.texts import PATH, TEXT
-from batcher.settings import CONFIGURATION, OPTIONS
+from batcher.settings import CONFIGURATION, OPTIONS, OUTPUT, SENDING
 
 PROGRAM = "veetro-batch"
 
@@ -67,6 +67,15 @@ def _login(text: str) -> tuple[str, str]:
     return email, password
 
 
+def _lines(text: str) -> tuple[int, ...]:
+    found = tuple(int(part) for part in text.split(",") if part.isascii() and part.isdecimal())
+    if len(found) != text.count(",") + 1 or 0 in found:
+        raise ValueError
+    return found
+
+
+_LINES = Kind("line numbers, such as 17 or 17,40", _lines, lambda lines: ",".join(map(str, lines)))
+_SETTLE = "settle"
 _LOGIN = Kind("EMAIL:PASSWORD", _login, ":".join, hidden=True)
 _SANDBOX = "sandbox"
 _LATENCY = ("latency", "TIME", duration(zero=True))
@@ -138,7 +147,7 @@ SANDBOX = Command(
 DEMO = Command(
     "demo",
     "[options]",
-    "Run everything against the built-in sandbox, with live view and summary; needs nothing, ends by itself.",
+    "Run everything against the built-in sandbox, with live view and report; needs nothing, ends by itself.",
     (("veetro-batch demo", "20,000 records"), ("veetro-batch demo --records 1000 --latency 100ms", "fewer and slower")),
     ("progress",),
     own=(
@@ -147,6 +156,45 @@ DEMO = Command(
         Option("directory", "DIR", optional(PATH), None, "demo", "where its files go", "a new one here"),
     ),
     inputs=False,
+)
+RESUBMIT = Command(
+    "resubmit",
+    "LEDGER|REJECTS [options of submit]",
+    "Submit again what was not delivered: rejected and invalid records, and those in doubt that may be sent twice.",
+    (
+        ("veetro-batch resubmit acme.ledger --config veetro.toml", "from the ledger itself, and into it"),
+        ("veetro-batch resubmit acme.ledger --config veetro.toml --in-doubt resend", "also what may be created twice"),
+        ("veetro-batch resubmit rejects.ndjson --config veetro.toml --rejects still.ndjson", "corrected rejects lines"),
+    ),
+    SUBMIT.options,
+    switches=(
+        Switch("allow-stale", SENDING, "also records of whose key a later one was delivered; with a LEDGER"),
+        SHOW_CONFIG,
+    ),
+    inputs=False,
+    ledger=True,
+)
+SETTLE = Command(
+    "settle",
+    "LEDGER --line N[,N...] --applied|--not-applied",
+    "Tell what became of records in doubt: applied ones are delivered, others may be sent again.",
+    (
+        ("veetro-batch settle acme.ledger --line 17,40 --applied", "they were found in the service"),
+        (
+            "veetro-batch settle acme.ledger --line 23 --not-applied",
+            "then resubmit, or the same command again, sends it",
+        ),
+    ),
+    own=(
+        Option("line", "N[,N...]", optional(_LINES), None, _SETTLE, "lines of the records, as their results say"),
+        Option("input", "NAME", optional(TEXT), None, _SETTLE, "the input of these lines, where there are several"),
+    ),
+    switches=(
+        Switch("applied", _SETTLE, "the service has them"),
+        Switch("not-applied", _SETTLE, "the service does not have them"),
+    ),
+    inputs=False,
+    ledger=True,
 )
 RESULTS = Command(
     "results",
@@ -162,7 +210,7 @@ RESULTS = Command(
 STATUS = Command(
     "status",
     "LEDGER [--json]",
-    "Tell where a run with a ledger stands, also while it runs: totals, what is in flight or in doubt, the rate.",
+    "Tell where a run with a ledger stands, also while it runs: totals, rate, in doubt, what is left.",
     (
         ("veetro-batch status acme.ledger", "for people; a rate takes a second to see"),
         ("veetro-batch status acme.ledger --json", "for programs, as one JSON object"),
@@ -180,4 +228,16 @@ VERIFY = Command(
     ("limit", "config"),
     ledger=True,
 )
-COMMANDS = {command.word: command for command in (DEMO, SANDBOX, CHECK, RENDER, RESULTS, STATUS, VERIFY)}
+REPORT = Command(
+    "report",
+    "LEDGER -o PATH",
+    "Write a report of all the runs on a ledger, also while one runs: one HTML file that needs nothing else.",
+    (("veetro-batch report acme.ledger -o report.html", "open it in a browser, or mail it: it holds example records"),),
+    own=(Option("output", "PATH", optional(PATH), None, OUTPUT, "where to write it", "required", short="o"),),
+    inputs=False,
+    ledger=True,
+)
+COMMANDS = {
+    command.word: command
+    for command in (DEMO, SANDBOX, CHECK, RENDER, RESUBMIT, SETTLE, RESULTS, STATUS, REPORT, VERIFY)
+}

@@ -15,6 +15,7 @@ from typing import Any
 
 from batcher.errors import SettingsError
 from batcher.options import Option
+from batcher.options.kinds import SWITCH
 from batcher.options.texts import filler, fillings, masked
 from batcher.settings import OPTIONS, Settings
 
@@ -160,6 +161,8 @@ def _as_text(option: Option, value: object, name: str) -> str:
     """A TOML value as it would stand on the command line."""
     if isinstance(value, str):
         return value
+    if isinstance(value, bool) and option.kind is SWITCH:
+        return str(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and option.kind.number:
         return str(value)
     if option.name == "order-by" and isinstance(value, list) and all(isinstance(entry, str) for entry in value):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def refuse_contradictions(settings: Settings) -> None:
     """Raise ``SettingsError`` for the first rule that *settings* break."""
     _refuse_bounds(settings)
+    _refuse_unserved(settings)
     _refuse_login(settings)
     _refuse_clear_text(settings)
     _refuse_paths(settings)
@@ -30,8 +31,16 @@ def _refuse_bounds(settings: Settings) -> None:
             f"{settings.connect_timeout:g} s is longer than --timeout, {settings.timeout:g} s for the whole attempt"
         )
         raise SettingsError("--connect-timeout", problem, "give it --timeout or less")
+    if settings.order_strict and not settings.order_by:
+        raise SettingsError("--order-strict", "--order-by none keeps no order", "choose --order-by, or leave it out")
     if settings.client_key is not None and settings.client_cert is None:
         raise SettingsError("--client-key", "a key alone proves nothing", "give its certificate with --client-cert")
+
+
+def _refuse_unserved(settings: Settings) -> None:
+    if settings.metrics_linger and settings.metrics_port is None:
+        remedy = "serve them with --metrics-port, or leave it out"
+        raise SettingsError("--metrics-linger", "there are no numbers to wait for a scrape of", remedy)
 
 
 def _refuse_login(settings: Settings) -> None:
@@ -86,8 +95,8 @@ def _refuse_paths(settings: Settings) -> None:
         path = getattr(settings, name.replace("-", "_"))
         if path is not None:
             taken[_place(path)] = f"--{name}"
-    for name in ("results", "rejects", "summary", "ledger"):
-        path = getattr(settings, name)
+    for name in ("results", "rejects", "summary", "report", "metrics-file", "ledger"):
+        path = getattr(settings, name.replace("-", "_"))
         if path in (None, "-", os.devnull):
             continue
         if _place(path) in taken:

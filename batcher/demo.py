@@ -88,6 +88,7 @@ async def _demo(source: Path, latency: float, progress: str, lines: Lines) -> in
             results=str(folder / "results.ndjson"),
             rejects=str(folder / "rejects.ndjson"),
             summary=str(folder / "summary.json"),
+            report=str(folder / "report.html"),
             progress=progress,  # type: ignore[arg-type] # one of the choices, as the command line has checked
         )
         return await run_submit(settings, lines)

@@ -13,8 +13,8 @@ from batcher.build import open_outputs, open_source, record_reader
 from batcher.core.events import Observer, RecordEnded, RecordRead
 from batcher.core.record import Record, RecordReader
 from batcher.errors import RecordError
+from batcher.flow.output import LineFile
 from batcher.flow.pipeline import invalid
-from batcher.flow.sink import LineFile
 from batcher.flow.source import FileSource, Line
 from batcher.observe.lines import Lines
 from batcher.observe.logs import logging_to

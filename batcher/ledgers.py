@@ -1,33 +1,28 @@
-"""The commands that read a ledger and send nothing: results, status and verify.
+"""The commands that read a ledger and send nothing: results and verify; see ``status`` for the third.
 
-None of them writes to the ledger, and all but verify may be used while a run does.
+None of them writes to the ledger, and results may be used while a run does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
-
-import orjson
+from collections.abc import Iterable
 
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, OutputFailed
+from batcher.flow.ledger.lock import standing_still
 from batcher.flow.ledger.proof import Proof
 from batcher.flow.ledger.store import Store
-from batcher.flow.sink import LineFile
-from batcher.flow.source import FileSource
+from batcher.flow.output import LineFile
+from batcher.flow.rejects import Rejects
+from batcher.flow.source import FileSource, Source
 from batcher.observe.words import counts, number, plural
 from batcher.settings import Settings
 
 _NOT_SO = 3
-_RATE_SECONDS = 1.0
-"""For how long status looks on while a run writes: the ledger keeps no times, so a rate is what it sees."""
-_FINAL = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNSENT)
+FINAL = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNSENT)
 
 
 def results_command(ledger: str) -> int:
@@ -38,60 +33,8 @@ def results_command(ledger: str) -> int:
         OutputFailed: it cannot be read, or standard output cannot be written.
     """
     with contextlib.closing(Store(ledger)) as store:
-        _print(store.lines("results"))
+        print_pieces(store.lines("results"))
     return 0
-
-
-def status_command(ledger: str, *, as_json: bool) -> int:
-    """Print where the run of *ledger* stands, for people or as one JSON object.
-
-    Raises:
-        LedgerRefused: it is no ledger, or a damaged one.
-        OutputFailed: it cannot be read, or standard output cannot be written.
-    """
-    with contextlib.closing(Store(ledger)) as store:
-        with _standing_still(ledger) as still:
-            writing = not still
-        rate = _rate(store) if writing else None
-        with store.snapshot():
-            outcomes = {outcome.value: count for outcome, count in store.counts().items() if outcome in _FINAL}
-            open_intents = len(store.doubtful())
-        bound = {name: store.value(name) for name in ("endpoint", "operation", "order")}
-        limit = store.value("limit")
-    facts = {
-        "ledger": os.fsencode(ledger).decode(errors="replace"),
-        "writing": writing,
-        **bound,
-        "records": sum(outcomes.values()),
-        "outcomes": outcomes,
-        "open_intents": open_intents,
-        "rate": rate,
-        "concurrency_limit": limit,
-    }
-    if as_json:
-        _print([orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)])
-        return 0
-    width = max(len(number(count)) for count in outcomes.values())
-    text = [
-        f"ledger: {facts['ledger']}, {'a run is writing it now' if writing else 'no run is writing it'}",
-        f"service: {bound['endpoint']}, {bound['operation']}, in order by {bound['order']}",
-        f"{plural(sum(outcomes.values()), 'record')} with an outcome",
-        *(f"  {name.replace('_', ' '):9}  {number(count):>{width}}" for name, count in outcomes.items()),
-        f"{plural(open_intents, 'record')} without one {'may be in flight' if writing else 'may have been sent'}",
-    ]
-    if rate is not None:
-        text.append(f"rate: {number(rate)} records/s")
-    elif open_intents:
-        text.append("the same command again treats what may have been sent by its --in-doubt, and sends the rest")
-    _print(f"{line}\n".encode() for line in text)
-    return 0
-
-
-def _rate(store: Store) -> float:
-    """Outcomes a second, as seen from here."""
-    before, since = sum(store.counts().values()), time.monotonic()
-    time.sleep(_RATE_SECONDS)
-    return round((sum(store.counts().values()) - before) / (time.monotonic() - since), 1)
 
 
 def verify_command(ledger: str, settings: Settings) -> int:
@@ -113,32 +56,36 @@ def verify_command(ledger: str, settings: Settings) -> int:
         InputFailed: an input cannot be read to its end.
         OutputFailed: it cannot be read, or standard output or the temporary file cannot be written.
     """
-    with contextlib.closing(Store(ledger)) as store, _standing_still(ledger) as still:
+    with contextlib.closing(Store(ledger)) as store, standing_still(ledger) as still:
         if not still:
             raise LedgerInUse(f"a run is writing the ledger {ledger}: what is to be proved is known once it has ended")
-        source = FileSource(
-            settings.inputs,
-            max_line_bytes=settings.max_line_bytes,
-            skip=int(store.value("skip") or 0),
-            limit=settings.limit,
-        )
+        source = _source(settings, store)
         with contextlib.closing(Proof(store, ledger)) as proof:
             asyncio.run(_walk(source, proof))
         outcomes = store.counts()
-    found = counts({outcome.value: outcomes[outcome] for outcome in _FINAL})
+    found = counts({outcome.value: outcomes[outcome] for outcome in FINAL})
     records = plural(proof.records, "record")
     if not proof.findings:
-        _print([f"{records}: every one has exactly one outcome ({found or 'there is none'})\n".encode()])
+        print_pieces([f"{records}: every one has exactly one outcome ({found or 'there is none'})\n".encode()])
         return 0
     text = [f"{records}: it is not so that every one has exactly one outcome (in the ledger: {found or 'none'})"]
     for kind, (count, places) in proof.findings.items():
         more = ", …" if count > len(places) else ""
         text.append(f"  {kind}: {number(count)} ({', '.join(places)}{more})")
-    _print(f"{line}\n".encode() for line in text)
+    print_pieces(f"{line}\n".encode() for line in text)
     return _NOT_SO
 
 
-async def _walk(source: FileSource, proof: Proof) -> None:
+def _source(settings: Settings, store: Store) -> Source:
+    """The inputs, read as the ledger's runs have read them."""
+    longest, skip = settings.max_line_bytes, int(store.value("skip") or 0)
+    if store.value("input") != "rejects":
+        return FileSource(settings.inputs, max_line_bytes=longest, skip=skip, limit=settings.limit)
+    source = FileSource(settings.inputs, max_line_bytes=Rejects.longest(longest), skip=skip, limit=settings.limit)
+    return Rejects(source, longest)
+
+
+async def _walk(source: Source, proof: Proof) -> None:
     try:
         while lines := await source.read():
             proof.hear(lines)
@@ -147,26 +94,7 @@ async def _walk(source: FileSource, proof: Proof) -> None:
     proof.end()
 
 
-@contextlib.contextmanager
-def _standing_still(ledger: str) -> Iterator[bool]:
-    """Whether no run writes *ledger*; if so none can begin to within the block."""
-    with contextlib.ExitStack() as stack:
-        still = True
-        try:
-            # The lock file that ``Lock`` makes; where there is none, nobody has ever written here.
-            file = os.open(f"{os.path.realpath(ledger)}.lock", os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, file)
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            still = False
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise OutputFailed(f"the lock of the ledger {ledger} cannot be looked at: {error.strerror}") from error
-        yield still
-
-
-def _print(pieces: Iterable[bytes]) -> None:
+def print_pieces(pieces: Iterable[bytes]) -> None:
     """To standard output; quietly less of it where the reader has gone.
 
     Raises:

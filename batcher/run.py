@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
@@ -14,24 +13,29 @@ from urllib.parse import urlsplit
 import orjson
 import uvloop
 
-from batcher.build import Kept, Parts, name_outputs, open_outputs, open_source
+from batcher.again import Again, notes
+from batcher.build import Kept, Parts, name_outputs, open_outputs, open_rejects, open_source
 from batcher.core.events import Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, OutputFailed, RunAborted
 from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.reopened import Reopened
+from batcher.flow.output import LineFile
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
-from batcher.flow.sink import LineFile, QueueSink, Sink
-from batcher.flow.source import FileSource, IterableSource
-from batcher.flow.transport import SessionTransport
+from batcher.flow.sink import QueueSink, Sink
+from batcher.flow.source import IterableSource, Source
+from batcher.flow.transport import CountedTransport
 from batcher.observe.lines import Lines
 from batcher.observe.logs import EventLog, logging_to
 from batcher.observe.observers import Observers
 from batcher.observe.progress import make_progress, shown
-from batcher.observe.summary import Position, Summary
-from batcher.observe.tally import Gauges, Tally
+from batcher.observe.summary import Summary
+from batcher.observe.tally import Gauges, Position, Tally
+from batcher.readers import read_by_others
 from batcher.settings import Settings
 from batcher.signals import draining, interrupted
+from batcher.watch import Watch
 
 _PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
 """Of exit codes, where several hold."""
@@ -51,6 +55,13 @@ def submit_command(settings: Settings) -> int:
     lines = Lines(sys.stderr)
     with logging_to(lines, level=settings.log_level, style=settings.log_format):
         return uvloop.run(run_submit(settings, lines))
+
+
+def resubmit_command(settings: Settings, again: Again) -> int:
+    """Submit records once more, as ``submit_command`` does, and return the exit code."""
+    lines = Lines(sys.stderr)
+    with logging_to(lines, level=settings.log_level, style=settings.log_format):
+        return uvloop.run(_Command(settings, lines, again).run())
 
 
 async def run_submit(settings: Settings, lines: Lines) -> int:
@@ -100,27 +111,44 @@ async def submit(
 
 
 class _Command:
-    """The submit command from its beginning to its exit code."""
+    """The submit and resubmit commands from their beginning to their exit code."""
 
-    def __init__(self, settings: Settings, lines: Lines) -> None:
+    def __init__(self, settings: Settings, lines: Lines, again: Again | None = None) -> None:
         self._settings = settings
+        self._again = again
+        self._notes: list[str] = []
         self._lines = lines
         self._tally = Tally()
         self._files: dict[str, str] = {}
         self._endpoint = urlsplit(settings.require_endpoint()).netloc
+        self._watch = Watch(settings, self._tally, lines, self._so_far)
 
     async def run(self) -> int:
+        """Run and return the exit code."""
+        async with contextlib.AsyncExitStack() as watched:
+            pipeline, summary = await self._run(watched)
+            code = await self._end(pipeline, summary)
+            await self._watch.linger()
+        return code
+
+    async def _run(self, watched: contextlib.AsyncExitStack) -> tuple[Pipeline, LineFile | None]:
+        """The run itself; what lasts beyond its end is entered in *watched*."""
         settings, tally = self._settings, self._tally
-        source = open_source(settings)
-        progress = make_progress(settings.progress, tally, self._lines, os.environ)
-        others: list[Observer] = [EventLog()] if progress is None else [EventLog(), progress]
-        parts = Parts(settings, Observers(tally, *others))
+        of_rejects = self._again is not None and not self._again.of_ledger
+        source: Source = open_rejects(settings) if of_rejects else open_source(settings)
+        progress = make_progress(settings.progress, tally, self._lines, os.environ, f"veetro-batch to {self._endpoint}")
+        others: list[Observer] = [EventLog(), self._watch.recorder]
+        parts = Parts(settings, Observers(tally, *others, *([] if progress is None else [progress])))
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.transport.close)
-            await self._serve_metrics(stack)
-            kept, sink = await self._open_outputs(parts, stack)
-            # Already now: who cannot write it says so before anything is sent.
-            summary = None if settings.summary is None else LineFile(settings.summary)
+            await watched.enter_async_context(self._watch.watching())
+            written = filter(None, (settings.results, settings.rejects, settings.summary))
+            async with read_by_others(written, self._lines.write):
+                kept, sink = await self._open_outputs(parts, stack)
+                # Already now: who cannot write it says so before anything is sent.
+                summary = None if settings.summary is None else LineFile(settings.summary)
+            if kept is not None and isinstance(kept.memory, Reopened):
+                source = kept.memory
             pipeline = parts.pipeline(source, sink, kept)
             self._connect(pipeline, parts.transport, source, kept)
             stack.enter_context(
@@ -128,7 +156,9 @@ class _Command:
             )
             await stack.enter_async_context(shown(progress))
             await pipeline.run()
-        return self._end(pipeline, summary)
+            if kept is not None:
+                kept.end(exit_code(pipeline.endings, tally, settings), self._watch.account())
+        return pipeline, summary
 
     async def _open_outputs(self, parts: Parts, stack: contextlib.AsyncExitStack) -> tuple[Kept | None, Sink]:
         ledger = self._settings.ledger
@@ -140,6 +170,7 @@ class _Command:
         stack.callback(kept.close)
         self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": ledger}
         self._tally.earlier = kept.earlier
+        self._notes += notes(kept.left, ledger)
         return kept, kept.writer
 
     async def _keep_ledger(self, parts: Parts, ledger: str, files: Mapping[str, str]) -> Kept:
@@ -148,7 +179,7 @@ class _Command:
         until = clock() + settings.ledger_wait
         while True:
             try:
-                return parts.keep_ledger(ledger, files)
+                return parts.keep_ledger(ledger, files, self._again)
             except LedgerInUse:
                 if clock() >= until:
                     raise
@@ -162,8 +193,10 @@ class _Command:
                         error.exit_code = INTERRUPTED
                         raise error
 
-    def _connect(self, pipeline: Pipeline, transport: SessionTransport, source: FileSource, kept: Kept | None) -> None:
+    def _connect(self, pipeline: Pipeline, transport: CountedTransport, source: Source, kept: Kept | None) -> None:
         submitter = pipeline.submitter
+        if kept is not None:
+            self._watch.keep(kept.writer, kept.accounts)
         self._tally.gauges = lambda: Gauges(
             in_flight=submitter.gate.in_flight,
             waiting=submitter.waiting,
@@ -175,45 +208,27 @@ class _Command:
         self._tally.input_size = source.total_bytes
         self._tally.input_read = lambda: source.bytes_read
 
-    async def _serve_metrics(self, stack: contextlib.AsyncExitStack) -> None:
-        port = self._settings.metrics_port
-        if port is None:
-            return
-        # Only here: the web server takes a fifth of a second to import, and most runs have no use for it.
-        from batcher.observe.exporter import Exporter  # noqa: PLC0415
-        from batcher.observe.lag import sample_lag  # noqa: PLC0415
-        from batcher.observe.metrics import make_registry  # noqa: PLC0415
+    def _so_far(self) -> Summary:
+        return Summary.of(self._tally, endpoint=self._endpoint, files=self._files)
 
-        exporter = Exporter(
-            self._tally, make_registry(self._tally), self._status, port=port, host=self._settings.metrics_host
-        )
-        await stack.enter_async_context(exporter)
-        lag = asyncio.create_task(sample_lag(self._tally.loop_lag))
-        stack.callback(lag.cancel)
-        self._lines.write(f"veetro-batch: metrics at http://{exporter.host}:{exporter.port}/metrics")
-
-    def _status(self) -> Mapping[str, object]:
-        return Summary.of(self._tally, endpoint=self._endpoint, files=self._files).to_json()
-
-    def _end(self, pipeline: Pipeline, file: LineFile | None) -> int:
+    async def _end(self, pipeline: Pipeline, file: LineFile | None) -> int:
         """Tell how the run ended, in *file* too, and return the exit code."""
-        summary = self._summarize(pipeline, exit_code(pipeline.endings, self._tally, self._settings))
+        code = exit_code(pipeline.endings, self._tally, self._settings)
+        summary = await self._watch.end(self._summarize(pipeline, code))
         if file is not None:
             try:
                 file.write(orjson.dumps(summary.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
                 file.close()
             except OutputFailed as error:
-                reason = "; ".join(filter(None, (summary.reason, str(error))))
-                summary = dataclasses.replace(summary, exit_code=OutputFailed.exit_code, reason=reason)
-        code = summary.exit_code or 0
-        self._tally.end(code)
+                summary = summary.failed(error)
+                self._tally.end(error.exit_code)
         self._lines.write(summary.to_text())
-        return code
+        return summary.exit_code or 0
 
     def _summarize(self, pipeline: Pipeline, code: int) -> Summary:
         files, last = self._files, pipeline.last if pipeline.endings else None
-        if self._settings.summary is not None:
-            files["summary"] = self._settings.summary
+        written = ("summary", self._settings.summary), ("report", self._settings.report)
+        files |= {name: path for name, path in (*written, ("metrics", self._settings.metrics_file)) if path is not None}
         return Summary.of(
             self._tally,
             exit_code=code,
@@ -221,13 +236,14 @@ class _Command:
             endpoint=self._endpoint,
             files=files,
             read_through=None if last is None or self._settings.ledger else Position(last.number, last.input),
-            notes=_notes(pipeline),
+            notes=[*_notes(pipeline, self._again), *self._notes],
         )
 
 
-def _notes(pipeline: Pipeline) -> Iterator[str]:
+def _notes(pipeline: Pipeline, again: Again | None) -> Iterator[str]:
     if not pipeline.records:
-        yield "there was no record in the input"
+        of_ledger = again is not None and again.of_ledger
+        yield "there was nothing to submit again" if of_ledger else "there was no record in the input"
     key, waited = pipeline.submitter.longest_lane
     if waited >= _HOLDS_UP:
         yield (
@@ -242,7 +258,9 @@ def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> in
     codes = {ending.exit_code for ending in endings}
     if outcomes[Outcome.IN_DOUBT]:
         codes.add(4)
-    if outcomes[Outcome.REJECTED] + outcomes[Outcome.INVALID] > settings.allow_rejected.of(sum(outcomes.values())):
+    # Where nothing but a strict order left records unsent, they are not delivered for the sake of such a record.
+    not_delivered = outcomes[Outcome.REJECTED] + outcomes[Outcome.INVALID] + outcomes[Outcome.UNSENT]
+    if not_delivered > settings.allow_rejected.of(sum(outcomes.values())):
         codes.add(3)
     return next((code for code in _PRECEDENCE if code in codes), 0)
 

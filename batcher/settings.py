@@ -17,11 +17,25 @@ from typing import Any, Literal, TypeVar, cast
 from batcher.contradictions import refuse_contradictions
 from batcher.errors import SettingsError
 from batcher.options import Option
-from batcher.options.kinds import PERCENT, SHARE, STOP_AFTER, Kind, StopAfter, choice, duration, optional, size, whole
+from batcher.options.kinds import (
+    PERCENT,
+    RATE,
+    SHARE,
+    STOP_AFTER,
+    SWITCH,
+    Kind,
+    StopAfter,
+    choice,
+    duration,
+    optional,
+    size,
+    whole,
+)
 from batcher.options.texts import (
     ENDPOINT,
     FIELDS,
     FILLED,
+    GATEWAY,
     PASSWORD,
     PATH,
     PATTERN,
@@ -138,6 +152,13 @@ class Settings:
         SENDING,
         "requests in flight: found by itself, or fixed; at most --connections",
     )
+    rate: float | None = option(
+        None,
+        "N/s",
+        optional(RATE),
+        SENDING,
+        "ceiling on the requests that are sent, evenly spaced; also N/m and N/h",
+    )
     timeout: float = option(
         120.0,
         "TIME",
@@ -200,6 +221,14 @@ class Settings:
         "records that share a value are sent in input order, never two of them open at once; empty, null and 0 are"
         " no value",
     )
+    order_strict: bool = option(
+        False,
+        "",
+        SWITCH,
+        RECORDS,
+        "once a record of a key was not delivered, later ones of that key are left unsent",
+        shown="off",
+    )
     max_line_bytes: int = option(
         16 * 2**20, "SIZE", size(2**30), RECORDS, "a longer line is invalid, and is never held whole"
     )
@@ -237,6 +266,9 @@ class Settings:
         None, "PATH", optional(PATH), OUTPUT, "the result lines that are not delivered, with their records"
     )
     summary: str | None = option(None, "PATH", optional(PATH), OUTPUT, "write the summary as one JSON object")
+    report: str | None = option(
+        None, "PATH", optional(PATH), OUTPUT, "write the report at the end: one HTML file that needs nothing else"
+    )
     stop_after: StopAfter = option(
         "default",
         "N|P%|none",
@@ -254,9 +286,26 @@ class Settings:
         "N",
         optional(whole(0, 65535), "off"),
         OBSERVING,
-        "serve /metrics for Prometheus on this port; 0: any free",
+        "serve a live page at / and /metrics, /healthz, /readyz, /status on this port; 0: any free",
     )
-    metrics_host: str = option("127.0.0.1", "H", TEXT, OBSERVING, "address that /metrics is served on")
+    metrics_host: str = option("127.0.0.1", "H", TEXT, OBSERVING, "address that they are served on")
+    metrics_linger: float = option(
+        0.0,
+        "TIME",
+        duration(zero=True),
+        OBSERVING,
+        "stay up after the end until the final numbers were scraped once, at most so long",
+    )
+    metrics_file: str | None = option(
+        None,
+        "PATH",
+        optional(PATH),
+        OBSERVING,
+        "write the final numbers, for node_exporter's textfile collector",
+    )
+    pushgateway: str | None = option(
+        None, "URL", optional(GATEWAY), OBSERVING, "push the final numbers to this Pushgateway, grouped by job alone"
+    )
     progress: Literal["auto", "live", "plain", "off"] = option(
         "auto",
         "auto|live|plain|off",

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from batcher import __version__
-from batcher.commands import COMMANDS, PROGRAM, SHOW_CONFIG, SUBMIT, Command, Switch
+from batcher.commands import COMMANDS, PROGRAM, RESUBMIT, SETTLE, SHOW_CONFIG, SUBMIT, Command, Switch
 from batcher.config import closest
 from batcher.errors import SettingsError
 from batcher.options import Option
+from batcher.options.kinds import SWITCH
 from batcher.settings import OPTIONS
 
 
@@ -121,7 +122,11 @@ def _add(group: argparse._ArgumentGroup, entry: Option | Switch) -> None:
         return
     default = "" if entry.shown_default == "none" else f" [{entry.shown_default}]"
     text = f"{entry.help}{default}".replace("%", "%%")
-    group.add_argument(entry.flag, dest=entry.name, action="append", metavar=entry.metavar, help=text)
+    short = (f"-{entry.short}",) if entry.short else ()
+    if entry.kind is SWITCH:
+        group.add_argument(entry.flag, dest=entry.name, action="append_const", const="on", help=text)
+    else:
+        group.add_argument(*short, entry.flag, dest=entry.name, action="append", metavar=entry.metavar, help=text)
 
 
 def help_text(command: Command) -> str:
@@ -133,7 +138,9 @@ def help_text(command: Command) -> str:
         f"usage: {command.name} {command.takes}",
     ]
     if command.ledger:
-        parts.append("  LEDGER is the file that a run had as --ledger; it is only read")
+        read = "" if command in (RESUBMIT, SETTLE) else "; it is only read"
+        rejects = ", REJECTS one that it had as --rejects, or -" if command is RESUBMIT else ""
+        parts.append(f"  LEDGER is the file that a run had as --ledger{rejects}{read}")
     if command.inputs:
         parts.append(
             "  INPUT is a path or - (standard input, also the default when it is not a terminal);\n"

@@ -48,7 +48,7 @@ class Run(ModuleType):
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     stand_in = Run()
-    for name in ("run", "dry", "demo", "ledgers"):
+    for name in ("run", "dry", "demo", "ledgers", "status"):
         monkeypatch.setitem(sys.modules, f"batcher.{name}", stand_in)
     return stand_in
 

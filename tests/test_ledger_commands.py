@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +20,10 @@ import pytest
 from batcher.cli import main
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse
+from batcher.flow.ledger import runs
+from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.lock import Lock
-from batcher.flow.ledger.store import Commit, Store
+from batcher.flow.ledger.store import Store
 from batcher.sandbox import SandboxSettings
 from batcher.settings import OPTIONS
 from tests.e2e.program import Program, many, read_lines
@@ -136,17 +140,25 @@ def test_status_of_a_run_that_has_ended(folder: Path, capfd: pytest.CaptureFixtu
     told = capfd.readouterr().out.splitlines()
     assert told[0] == "ledger: kept, no run is writing it"
     assert told[1].endswith(", SetOutlookSyncRecord, in order by SourceID,VeetroID")
-    assert told[2:] == [
+    assert re.fullmatch(r"last run: began 20.+, ended 20.+ with exit code 3", told[2])
+    assert told[3:] == [
         "641 records with an outcome",
         f"  delivered  {found['delivered']}",
         f"  rejected   {found['rejected']:>3}",
         "  invalid      1",
         "  in doubt     0",
         "0 records without one may have been sent",
+        "left: 0 records (the input was read to its end)",
     ]
     assert main(["status", "--json", "kept"]) == 0
     told = json.loads(capfd.readouterr().out)
     assert told["endpoint"].startswith("http://127.0.0.1:")
+    ran = told.pop("run")
+    size = sum((folder / name).stat().st_size for name in ("first", "second"))
+    assert (ran["records_read"], ran["bytes_read"], ran["input_bytes"]) == (RECORDS, size, size)
+    assert (ran["exit_code"], ran["left"]) == (3, {"records": 0, "exact": True, "bytes": 0})
+    assert 0 < ran["started"] <= ran["updated"] <= ran["ended"]
+    assert ran["mean_rate"] > 0
     assert {name: value for name, value in told.items() if name != "endpoint"} == {
         "ledger": "kept",
         "writing": False,
@@ -154,7 +166,9 @@ def test_status_of_a_run_that_has_ended(folder: Path, capfd: pytest.CaptureFixtu
         "order": "SourceID,VeetroID",
         "records": RECORDS,
         "outcomes": found,
+        "in_doubt_lines": [],
         "open_intents": 0,
+        "reopened": 0,
         "rate": None,
         "concurrency_limit": Store("kept").value("limit"),
     }
@@ -165,7 +179,10 @@ def test_status_while_a_run_writes(
 ) -> None:
     """What is in flight, and the rate at which outcomes come while status looks on."""
     with Lock(str(folder / "kept"), 0), closing(Store("kept", write=True)) as store:
-        store.commit(Commit(windows={9: {700: 7, 701: 8}}))
+        with store.writing() as db:
+            runs.begin(db, 5.0, 641, again=False)
+        # Half of the bytes hold 1,000 records: there may be 2,000, of which 691 and then 741 have their outcome.
+        store.commit(Commit(windows={9: {700: 7, 701: 8}}, reading=runs.Reading(15.0, 1000, 500, 1000, whole=False)))
         first = iter((1000, 2000))
 
         def look_on(seconds: float) -> None:
@@ -174,14 +191,26 @@ def test_status_while_a_run_writes(
             store.commit(Commit(records=[(number + each, 0, Outcome.DELIVERED) for each in range(50)]))
 
         times = iter((10.0, 12.0, 20.0, 21.0))
-        monkeypatch.setattr("batcher.ledgers.time", SimpleNamespace(sleep=look_on, monotonic=lambda: next(times)))
+        monkeypatch.setattr(
+            "batcher.status.time",
+            SimpleNamespace(
+                sleep=look_on, monotonic=lambda: next(times), localtime=time.localtime, strftime=time.strftime
+            ),
+        )
         assert main(["status", "kept"]) == 0
         text = capfd.readouterr().out
         assert main(["status", "kept", "--json"]) == 0
         told = json.loads(capfd.readouterr().out)
     assert text.startswith("ledger: kept, a run is writing it now\n")
     assert "\n691 records with an outcome\n" in text
-    assert text.endswith("\n2 records without one may be in flight\nrate: 25 records/s\n")
+    assert text.endswith(
+        "\n2 records without one may be in flight\nleft: about 1,309 records, 500 bytes of the input not read\n"
+        "rate: 25 records/s, 5 since it began\ndone in about 0:52 at this rate\n"
+    )
+    assert told["run"]["left"] == {"records": 1259, "exact": False, "bytes": 500}
+    assert told["run"]["eta_seconds"] == 25.2
+    assert told["run"]["mean_rate"] == 10.0
+    assert (told["run"]["ended"], told["run"]["exit_code"]) == (None, None)
     assert (told["writing"], told["records"], told["open_intents"], told["rate"]) == (True, 741, 2, 50.0)
 
 
@@ -262,11 +291,12 @@ def test_verify_finds_result_lines_that_say_otherwise(
 ) -> None:
     """Line number, hash and outcome of a line must be those of its record: one that is wrong is enough."""
     with closing(Store("kept", write=True)) as store:
-        told = [json.loads(line) for piece in store.lines("results") for line in piece.splitlines()]
-        (wrong,) = (entry for entry in told if entry["key"] == ["S-5", 5])
+        told = {ordinal: json.loads(line) for commit in store.told("results") for ordinal, line in commit}
+        (wrong,) = (entry for entry in told.values() if entry["key"] == ["S-5", 5])
         wrong[member] = value
         db.execute("DELETE FROM lines")
-        store.commit(Commit(results=[json.dumps(entry).encode() + b"\n" for entry in told]))
+        lines = [json.dumps(entry).encode() + b"\n" for entry in told.values()]
+        store.commit(Commit(results=lines, results_of=list(told)))
     assert findings(capfd) == [
         "no result line that says the outcome: 1 (line 5 of first)",
         f"result lines that belong to none of these records: 1 (line {wrong['line']})",
@@ -288,22 +318,33 @@ def test_verify_finds_records_without_their_line(db: sqlite3.Connection, capfd: 
 
 @pytest.mark.usefixtures("folder")
 def test_verify_finds_lines_told_twice(capfd: pytest.CaptureFixture[str]) -> None:
-    """One outcome has one line."""
+    """One outcome has one line; another one, though it says the same, must say where the record came from."""
     with closing(Store("kept")) as reading:
-        lines = b"".join(reading.lines("results")).splitlines(keepends=True)
+        ordinal, line = next(reading.told("results"))[0]
     with closing(Store("kept", write=True)) as store:
-        store.commit(Commit(results=[lines[0], lines[0]]))
-    number = json.loads(lines[0])["line"]
-    assert findings(capfd) == [f"result lines that belong to none of these records: 2 (line {number}, line {number})"]
+        store.commit(Commit(results=[line + b"\n"] * 2, results_of=[ordinal] * 2))
+    found = "more than one result line, and the later ones do not say why"
+    assert findings(capfd) == [f"{found}: 1 (line {json.loads(line)['line']} of first)"]
 
 
 @pytest.mark.usefixtures("folder")
 def test_verify_refuses_a_ledger_with_other_lines(capfd: pytest.CaptureFixture[str]) -> None:
     """What is no result line proves nothing."""
     with closing(Store("kept", write=True)) as store:
-        store.commit(Commit(results=[b'{"line":1}\n']))
+        store.commit(Commit(results=[b'{"line":1}\n'], results_of=[1]))
     assert main(["verify", "kept", "first", "second"]) == 9
     assert "kept is damaged: it holds what is no result line" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_refuses_a_ledger_with_lines_of_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each line must be some record's."""
+    with closing(Store("kept")) as reading:
+        _, line = next(reading.told("results"))[0]
+    with closing(Store("kept", write=True)) as store:
+        store.commit(Commit(results=[line + b"\n"] * 2, results_of=[1]))
+    assert main(["verify", "kept", "first", "second"]) == 9
+    assert "belong to no records" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")

@@ -27,6 +27,7 @@ class AttemptEnded(NamedTuple):
         seconds: from the permit to the end of the answer.
         request_bytes: of the envelope, 0 where nothing left us.
         response_bytes: of the answer's body, decompressed.
+        ordinal: the record's number among all of the run, which line numbers of several inputs are not.
     """
 
     line: int
@@ -35,6 +36,7 @@ class AttemptEnded(NamedTuple):
     seconds: float
     request_bytes: int
     response_bytes: int
+    ordinal: int
 
 
 class RetryScheduled(NamedTuple):
@@ -43,6 +45,7 @@ class RetryScheduled(NamedTuple):
     line: int
     reason: Verdict
     delay: float
+    ordinal: int
 
 
 class RecordEnded(NamedTuple):

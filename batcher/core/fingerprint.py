@@ -43,6 +43,11 @@ _VALUE = re.compile(
 )
 
 
+def display_name(path: str) -> str:
+    """The *path* of a file as text that can be written as UTF-8, whatever bytes its name has."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def one_line(text: str, limit: int = 500) -> str:
     """*text* as one line of at most *limit* characters, safe for terminals, logs and files.
 

@@ -48,6 +48,22 @@ def key_as_json(key: tuple[Scalar, ...]) -> Key:
     return list(key) if any(value is not None for value in key) else None
 
 
+def differs(sent: tuple[Scalar, ...], answered: tuple[str | None, ...]) -> bool:
+    """Whether an answer's key is another one than was sent: it may be the answer to another request.
+
+    Outer white space and line ends aside, which the service changes. A key field that was sent without a value is not
+    compared: the service may fill it.
+    """
+    return sent != answered and any(
+        mine is not None and _plain(str(mine)) != _plain(theirs or "")
+        for mine, theirs in zip(sent, answered, strict=True)
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
 class RecordReader:
     """Reads lines of one operation's records.
 
@@ -94,7 +110,8 @@ class RecordReader:
             values = orjson.loads(raw)
         except orjson.JSONDecodeError:
             values = None
-        return self._key(values if isinstance(values, dict) else {}, {})
+        # Also a field that --default fills: it would have been sent with it.
+        return self._key(values, self._template.defaults) if isinstance(values, dict) else (None,) * len(self._order_by)
 
     def _record(self, values: dict[str, Any], envelope: bytes) -> Record:
         defaults = self._template.defaults

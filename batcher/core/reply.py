@@ -22,7 +22,7 @@ from batcher.errors import ConnectionLost, ReplyTimeout, TransportError
 _CLIENT_CODES = frozenset({"Client", "Sender", "DataEncodingUnknown"})
 _MISDIRECTED_CODES = frozenset({"VersionMismatch", "MustUnderstand"})
 # What ASP.NET answers in 1.1 and, with and without an action, in 1.2 (Soap11- and Soap12ServerProtocolHelper).
-_UNKNOWN_ACTION = re.compile(r"SOAPAction|supply a valid soap action|The action '.*?' was not recognized")
+_UNKNOWN_ACTION = re.compile(r"SOAPAction|supply a valid soap action|The action '[^']*' was not recognized")
 # How ASP.NET says that it could not read the record's values; it may quote them, whatever they speak of.
 _UNREAD_DOCUMENT = "There is an error in XML document"
 
@@ -32,6 +32,7 @@ _MISDIRECTED = frozenset({404, 405, 407, 410, 415})
 _THROTTLED = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
 _PAGE_LIMIT = 64 * 1024
+"""Bytes of a page, and characters of a fault, that are read: the operator's patterns may be slow ones."""
 
 # A page may be cut anywhere, and may be anything: what has no end goes to the end, and every character is read once.
 _tags = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*>?", re.IGNORECASE | re.DOTALL)
@@ -186,7 +187,7 @@ class _Fault:
             element: etree._Element | None = fault
             for name in names:
                 element = None if element is None else next(element.iterchildren(f"{{*}}{name}"), None)
-            return "" if element is None else document.text(element).strip()
+            return "" if element is None else document.text(element).strip()[:_PAGE_LIMIT]
 
         code = (text("faultcode") or text("Code", "Value")).rpartition(":")[2]
         return cls(code, text("faultstring") or text("Reason", "Text") or text("Reason"))

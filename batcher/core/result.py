@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -17,7 +17,76 @@ RAW_LIMIT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Origin:
+    """What the last result line of a record said, which is sent or settled once more.
+
+    Attributes:
+        line: the physical line that it was.
+        outcome: what had come of it.
+        kind: of its problem.
+        message: of its problem.
+        attempts: requests made for it until then.
+        input: the name of its input, where there were several.
+        settled: ``not_applied``, where a person has said that the requests that were in doubt were not applied.
+    """
+
+    line: int
+    outcome: Outcome
+    kind: str
+    message: str
+    attempts: int
+    input: str | None = None
+    settled: str | None = None
+
+    @classmethod
+    def of(cls, members: dict[str, Any]) -> Origin:
+        """From the members of a result or rejects line of a record that was not delivered.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such line.
+        """
+        error, name = members["error"], members.get("input")
+        if Outcome(members["outcome"]) is Outcome.DELIVERED or not isinstance(members["line"], int):
+            raise ValueError
+        return cls(
+            line=members["line"],
+            outcome=Outcome(members["outcome"]),
+            kind=str(error["kind"]),
+            message=str(error["message"]),
+            attempts=int(members["attempts"]),
+            input=None if name is None else str(name),
+        )
+
+    @classmethod
+    def read(cls, text: str) -> Origin:
+        """From what ``write`` has made."""
+        members = orjson.loads(text)
+        return cls(**{**members, "outcome": Outcome(members["outcome"])})
+
+    def write(self) -> str:
+        """All of it, as JSON."""
+        return orjson.dumps(self).decode()
+
+    @property
+    def doubt(self) -> Problem | None:
+        """Why it may have been applied; None where it certainly was not, or a person has said so."""
+        if self.outcome is Outcome.IN_DOUBT and self.settled is None:
+            return Problem(self.kind, self.message)
+        return None
+
+    def members(self) -> dict[str, object]:
+        """The ``origin`` member of a result line."""
+        found = {
+            "line": self.line,
+            "input": self.input,
+            "outcome": self.outcome.value,
+            "kind": self.kind,
+            "settled": self.settled,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Result(NamedTuple):
     """The one answer that every input line gets.
 
     Attributes:
@@ -32,9 +101,13 @@ class Result:
         input: the name of its input, where there are several.
         offset: bytes into its input at which the line begins, where lines are counted from the middle of a file.
         mismatch: the answer's key is not the one that was sent.
+        origin: what had come of it before, where it was sent or settled once more.
+        settled: ``applied``, where not the service but a person has said so.
         ordinal: its number among all records of the run, which the result line does not show.
         raw: the line itself.
         truncated: *raw* is only the beginning of the line.
+        standing: nothing final: an earlier run may have sent it, this one has not and may, but has ended first. The
+            ledger keeps its intent and takes no outcome, so the next run sends it; this run counts it as in doubt.
     """
 
     line: int
@@ -48,9 +121,12 @@ class Result:
     input: str | None = None
     offset: int | None = None
     mismatch: bool = False
+    origin: Origin | None = None
+    settled: str | None = None
     ordinal: int = 0
     raw: bytes = b""
     truncated: bool = False
+    standing: bool = False
 
     @property
     def answer(self) -> dict[str, Any] | None:
@@ -84,6 +160,10 @@ class Result:
             members["result"] = orjson.Fragment(self.fields)
         if self.problem is not None:
             members["error"] = describe(self.problem)
+        if self.settled is not None:
+            members["settled"] = self.settled
+        if self.origin is not None:
+            members["origin"] = self.origin.members()
         return members
 
 

@@ -91,6 +91,9 @@ class Ended:
     problem: Problem | None = None
 
 
+_DELIVERED = Ended(Outcome.DELIVERED)
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
     """The record is to be sent again in *delay* seconds; *budgeted* retries wait for the retry budget as well."""
@@ -123,7 +126,7 @@ def decide(
     history.attempts += 1
     history.spent += verdict in _COSTLY
     if verdict is Verdict.ACCEPTED:
-        return Ended(Outcome.DELIVERED)
+        return _DELIVERED
     if verdict is Verdict.UNCERTAIN:
         history.doubt = history.doubt or judgement.problem
         if not policy.may_resend(safe=history.safe) or history.spent >= policy.max_attempts:
@@ -142,6 +145,14 @@ def decide(
     if verdict is Verdict.NOT_SENT:
         return Again(0.0, budgeted=False)
     history.refused += others_accepted
+    return _turned_away(history, judgement, policy, refusal, jitter)
+
+
+def _turned_away(
+    history: History, judgement: Judgement, policy: Policy, refusal: Refusal | None, jitter: float
+) -> Ended | Again:
+    """What follows where the service did not look at the record: again, but not for ever."""
+    verdict = judgement.verdict
     patience = policy.max_attempts * (_THROTTLED_PATIENCE if verdict is Verdict.THROTTLED else 1)
     if history.refused >= patience:
         return _refuse(history, judgement)

@@ -6,6 +6,8 @@ from batcher.core.verdict import Outcome
 from batcher.values import Share
 
 _FIRST = 100
+_NOT_SENT = frozenset({Outcome.INVALID, Outcome.UNSENT})
+"""While a run goes on, a record is unsent only for the sake of a strict order."""
 
 
 class StopRule:
@@ -21,18 +23,18 @@ class StopRule:
         self._finished = 0
         self._undelivered = 0
         self._rejected = 0
-        self._invalid = 0
+        self._not_sent = 0
 
     def hear(self, outcome: Outcome) -> str | None:
         """Count a finished record; says why to stop, once it is time."""
         self._finished += 1
         self._undelivered += outcome is not Outcome.DELIVERED
         self._rejected += outcome is Outcome.REJECTED
-        self._invalid += outcome is Outcome.INVALID
+        self._not_sent += outcome in _NOT_SENT
         if self._after is None:
             return None
         if not isinstance(self._after, Share):
-            all_rejected = self._finished - self._invalid == self._rejected == _FIRST
+            all_rejected = self._finished - self._not_sent == self._rejected == _FIRST
             return f"the first {_FIRST} records that were sent were all rejected" if all_rejected else None
         if self._after.percent and self._finished < _FIRST:
             return None

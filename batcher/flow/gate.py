@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batcher.core.breaker import Breaker
 from batcher.core.events import Observer, Paused, Resumed
 from batcher.core.limit import Limit
+from batcher.core.rate import Pacer
 from batcher.core.retry import Again, RetryBudget
 from batcher.flow.intents import Intents, Undeclared
 from batcher.flow.job import Job
 from batcher.flow.waiting import Waiting
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """A permit: *job* may be sent now; as a *probe* if the service is taken to be down."""
 
     job: Job
@@ -68,6 +68,7 @@ class Gate:
         self._until = 0.0
         self._paused: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._pacer: Pacer | None = None
         self.closed: tuple[str, str] | None = None
 
     def __len__(self) -> int:
@@ -79,13 +80,20 @@ class Gate:
         """Since when nothing but probes is sent, or None."""
         return min(self._paused.values(), default=None)
 
+    def keep_pace(self, pacer: Pacer) -> None:
+        """Send nothing, probes included, before *pacer* allows it."""
+        self._pacer = pacer
+
     def put(self, job: Job) -> None:
         """Let *job* wait for its turn behind the others."""
         if self._undeclared is None or job.declared:
             self._waiting.put(job)
+            if self._workers:
+                self._pump()
         else:
             self._undeclared.put(job)
-        self._pump()
+            if not self.closed:  # nobody's turn comes before it is declared
+                self._declare(self._undeclared, self._clock())
 
     def put_again(self, job: Job, again: Again) -> None:
         """Let *job* be sent again as *again* says, ahead of what was never sent."""
@@ -102,6 +110,13 @@ class Gate:
         """Wait for a record's turn; None once the gate is closed. Each turn is given back with ``leave``."""
         if self.closed:
             return None
+        if not self._workers:  # nobody was here before: most turns are taken without waiting
+            now = self._clock()
+            turn = self._next_turn(now)
+            if turn is not None:
+                if self._undeclared is not None:
+                    self._declare(self._undeclared, now)
+                return turn
         worker: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()
         self._workers.append(worker)
         self._pump()
@@ -118,7 +133,9 @@ class Gate:
         self.in_flight -= 1
         if turn.probe:
             self._probing = False
-        self._pump()
+        # Where nobody waits, nobody's turn has come; whoever gives this one back asks for the next one.
+        if turn.probe or self._workers:
+            self._pump()
 
     def pause_until(self, instant: float) -> None:
         """Send nothing before *instant*: the server has asked for it."""
@@ -161,20 +178,29 @@ class Gate:
             if worker.done():  # its worker was cancelled
                 self._workers.popleft()
                 continue
-            if not self._may_send(now):
-                break
-            job = self._waiting.best(now, self._rank) if self._breaker.is_open else self._waiting.next(now)
-            if job is None:
+            turn = self._next_turn(now)
+            if turn is None:
                 break
             self._workers.popleft()
-            turn = Turn(job, probe=self._breaker.is_open)
-            self._probing = self._probing or turn.probe
-            self.in_flight += 1
-            # Counted here and not when it is sent: the next one in this loop is weighed against it.
-            self._budget.request(now, retry=job.budgeted)
             worker.set_result(turn)
-        self._tell()
+        self._tell(now)
         self._set_timer(now)
+
+    def _next_turn(self, now: float) -> Turn | None:
+        """The turn of the next record that may be sent now."""
+        if not self._may_send(now):
+            return None
+        probe = self._breaker.is_open
+        job = self._waiting.best(now, self._rank) if probe else self._waiting.next(now)
+        if job is None:
+            return None
+        self._probing = self._probing or probe
+        self.in_flight += 1
+        if self._pacer is not None:
+            self._pacer.send(now)
+        # Counted here and not when it is sent: the next one of the same instant is weighed against it.
+        self._budget.request(now, retry=job.budgeted)
+        return Turn(job, probe)
 
     def _declare(self, undeclared: Undeclared, now: float) -> None:
         """Declare what will be sent next; while nothing is sent, nothing but a probe."""
@@ -201,6 +227,8 @@ class Gate:
         return self._held or now < self._until or (self._breaker.is_open and waits)
 
     def _may_send(self, now: float) -> bool:
+        if self._pacer is not None and now < self._pacer.next:
+            return False
         return not self._is_paused(now) and (self._breaker.is_open or self.in_flight < self._limit.value)
 
     def _set_timer(self, now: float) -> None:
@@ -217,12 +245,15 @@ class Gate:
                 instants += self._undeclared.instants()
             if self._breaker.is_open and not self._probing:
                 instants.append(self._breaker.next_probe)
+            if self._pacer is not None:
+                instants.append(self._pacer.next)
         if later := [instant for instant in instants if instant > now]:
             self._timer = asyncio.get_running_loop().call_later(min(later) - now, self._pump)
 
-    def _tell(self) -> None:
+    def _tell(self, now: float) -> None:
         """Announce pauses that have begun and those that have ended."""
-        now = self._clock()
+        if not (self._paused or self._breaker.is_open or now < self._until):
+            return
         for reason, holds in (
             ("outage", self._breaker.is_open),
             ("throttled", now < self._until),

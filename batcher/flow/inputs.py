@@ -21,6 +21,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+from batcher.core.fingerprint import display_name
 from batcher.errors import InputFailed
 
 STDIN = "-"
@@ -42,11 +43,6 @@ class Unreadable(Exception):
 
 class Stopped(Exception):
     """Reading was told to stop: the input has not ended."""
-
-
-def display_name(path: str) -> str:
-    """The path as text that can be written as UTF-8, whatever bytes the file's name has."""
-    return os.fsencode(path).decode(errors="replace")
 
 
 def check(path: str, stdin: int) -> int | None:

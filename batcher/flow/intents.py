@@ -69,9 +69,10 @@ class Undeclared:
 
     def declare(self, now: float, ahead: int, limit: int) -> None:
         """Declare what will be sent next, with *ahead* declared and waiting, and *limit* that may be in flight."""
-        self._wake(now)
-        if self._waiting:
-            self._begin(self._intents.wanted(ahead + len(self._declaring), limit))
+        if self._again:
+            self._wake(now)
+        if self._waiting and (wanted := self._intents.wanted(ahead + len(self._declaring), limit)):
+            self._begin(wanted)
 
     def declare_probe(self, now: float, rank: Callable[[Job], tuple[bool, bool]]) -> None:
         """Declare the one of the least *rank*, and no more before that is done."""

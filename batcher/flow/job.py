@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batcher.core.record import Record
+from batcher.core.result import Origin
 from batcher.core.retry import History
 from batcher.core.sessions import Refused
 from batcher.flow.source import Line
@@ -25,6 +26,8 @@ class Job:
         budgeted: its next attempt is a retry that the retry budget counts; those after throttling, a lost session or no
             connection are none.
         declared: the ledger holds durably that it may have been sent; with a ledger nothing is sent before.
+        crashed: an earlier run may have sent it, and this one may, but has not yet.
+        origin: what had come of it before, where it is sent once more.
         refused: when it was last refused for want of a session, and in which, or None.
     """
 
@@ -37,3 +40,5 @@ class Job:
     refused: Refused | None = None
     budgeted: bool = False
     declared: bool = False
+    crashed: bool = False
+    origin: Origin | None = None

@@ -8,48 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from batcher.core.events import Draining, Observer, RecordEnded, RecordRead, RecordResumed, Unprotected
-from batcher.core.record import RecordReader, key_as_json
+from batcher.core.record import RecordReader
 from batcher.core.result import Result
 from batcher.core.retry import History
 from batcher.core.stop import StopRule
 from batcher.core.verdict import Outcome, Problem
 from batcher.errors import LedgerRefused, OutputFailed, RecordError, RunAborted, ServiceUnusable
+from batcher.flow.ending import INTERRUPTED, STOPPED, Ending, Times
 from batcher.flow.intents import Intents
 from batcher.flow.job import Job
-from batcher.flow.ledger.memory import Memory
+from batcher.flow.ledger.memory import Past, Recalls
+from batcher.flow.results import invalid
+from batcher.flow.room import Room
 from batcher.flow.sink import Sink
 from batcher.flow.source import Line, Source
 from batcher.flow.submit import Service, Submitter
 
-HELD_RECORDS = 1024
-"""Records held at most; more where that many could not keep all workers busy."""
-HELD_BYTES = 32 * 1024 * 1024
+__all__ = ["INTERRUPTED", "STOPPED", "Ending", "Pipeline", "Times", "invalid"]
+
 _AT_A_TIME = 16
 """Lines between two looks of the event loop at its sockets."""
 _LOOK = 0.2
 """Seconds between two looks at how long an outage has lasted."""
 
-INTERRUPTED, STOPPED = 6, 5
 _CRASH = Problem("crash", "an earlier run was killed between sending it and writing down the answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a run ends before its input does: an exit code, and the reason for people."""
-
-    exit_code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """Seconds: how long an outage may last, and how long what is in flight may take once reading has stopped."""
-
-    max_outage: float
-    drain: float
 
 
 class Pipeline:
@@ -64,15 +48,18 @@ class Pipeline:
         stop: when too much goes wrong.
         times: the operator's patience.
         intents: the ledger's, if there is one.
-        memory: what earlier runs on that ledger have left.
+        memory: what earlier runs have left.
+        strict: whether a record that was not delivered blocks later ones of its key.
         observer: hears what happens.
         clock: seconds, monotonic.
         wall: seconds since 1970.
 
     Attributes:
+        room: what is held.
         endings: why the run ends early; several reasons can come together.
         last: the last line that was read.
         records: how many were read.
+        read_whole: the input was read to its end, or to where its limit ends it.
     """
 
     def __init__(
@@ -89,29 +76,29 @@ class Pipeline:
         clock: Callable[[], float],
         wall: Callable[[], float],
         intents: Intents | None = None,
-        memory: Memory | None = None,
+        memory: Recalls | None = None,
+        strict: bool = False,
     ) -> None:
         self._memory = memory
-        self._protected = memory is not None
+        self._strict = strict
+        self._protected = intents is not None
         self._policy = service.policy
         self._source = source
         self._reader = reader
         self._breaker = service.breaker
         self._workers = workers
-        self._most_held = max(HELD_RECORDS, 4 * workers)
+        self.room = Room(workers)
         self._sink = sink
         self._stop = stop
         self._times = times
         self._observer = observer
         self._clock = clock
-        self.submitter = Submitter(service, observer, self._finish, self._give_up, clock, wall, intents)
+        self.submitter = Submitter(service, observer, self._finish, self._give_up, clock, wall, intents, strict=strict)
         self.endings: list[Ending] = []
         self.last: Line | None = None
         self.records = 0
+        self.read_whole = False
         self._unfinished = 0
-        self._held_records = 0
-        self._held_bytes = 0
-        self._room = asyncio.Event()
         self._read_all = False
         self._sink_broken = False
         self._working: list[asyncio.Task[None]] = []
@@ -162,7 +149,7 @@ class Pipeline:
         self._observer.notice(Draining(ending.reason))
         self._source.stop()
         self.submitter.abandon(kind, ending.reason)
-        self._room.set()
+        self.room.open()
         self._leaving = asyncio.get_running_loop().call_later(self._times.drain, self.leave)
         self._settle()
 
@@ -178,12 +165,14 @@ class Pipeline:
                     await self._memory.look_up(self.records + 1, len(lines))
                 read_at = self._clock()
                 for number, line in enumerate(lines):
-                    await self._wait_for_room()
+                    await self.room.wait()
                     if number % _AT_A_TIME == 0:
                         await asyncio.sleep(0)
                     self._take(line, read_at)
-            if self._memory is not None and not self.submitter.gate.closed:
-                self._memory.end(self.records)
+            if not self.submitter.gate.closed:
+                if self._memory is not None:
+                    self._memory.end(self.records)
+                self.read_whole = True
         except LedgerRefused as error:
             self.drain(Ending(error.exit_code, str(error)), "stopped")
         except RunAborted as error:
@@ -191,51 +180,55 @@ class Pipeline:
         self._read_all = True
         self._settle()
 
-    async def _wait_for_room(self) -> None:
-        while self._held_records >= self._most_held or self._held_bytes >= HELD_BYTES:
-            if self.submitter.gate.closed:
-                return
-            self._room.clear()
-            await self._room.wait()
-
     def _take(self, line: Line, read_at: float) -> None:
-        crashed = False
+        past = Past(self.records + 1)
         if self._memory is not None:
-            recalled = self._memory.recall(self.records + 1, line)
-            if not isinstance(recalled, bool):
+            past = self._memory.recall(self.records + 1, line)
+            if past.known is not None:
                 self.records += 1
                 self._observer.notice(RecordResumed(line.size))
+                if past.known.outcome is not Outcome.DELIVERED:
+                    self._block(line, past.ordinal)
                 return
-            crashed = recalled
         self._observer.notice(RecordRead(line.size))
         self.last = line
         self.records += 1
         self._unfinished += 1
-        self._held_records += 1
-        self._held_bytes += len(line.raw)
+        self.room.records += 1
+        self.room.size += len(line.raw)
         try:
             if line.problem is not None:
                 raise line.problem
             record = self._reader.read(line.raw)
         except RecordError as error:
-            self._refuse(line, error)
+            self._refuse(line, error, past)
             return
-        job = Job(self.records, line, record, read_at, History(record.safe))
-        if crashed:
+        job = Job(past.ordinal, line, record, read_at, History(record.safe), origin=past.origin)
+        if past.origin is not None:
+            job.history.doubt = past.origin.doubt
+        if past.sent:
             job.declared = True
             job.history.cut_short(_CRASH)
             job.history.spent = 1
-        self._held_bytes += len(record.envelope)
+        doubtful = job.history.doubt is not None
+        job.crashed = doubtful and self._policy.may_resend(safe=record.safe)
+        self.room.size += len(record.envelope)
         if not (record.safe or self._protected):
             self._protected = True  # told once
             self._observer.notice(Unprotected(line.number))
-        if self.submitter.gate.closed or (crashed and not self._policy.may_resend(safe=record.safe)):
+        if self.submitter.gate.closed or (doubtful and not job.crashed):
             self.submitter.refuse(job)
         else:
             self.submitter.add(job)
 
-    def _refuse(self, line: Line, error: RecordError) -> None:
-        result = invalid(line, error, self._reader, self.records)
+    def _block(self, line: Line, ordinal: int) -> None:
+        """In a strict order a line that was not delivered, in this run or an earlier one, blocks its key."""
+        if self._strict and line.problem is None:
+            self.submitter.block(self._reader.key_of(line.raw), ordinal, line)
+
+    def _refuse(self, line: Line, error: RecordError, past: Past) -> None:
+        self._block(line, past.ordinal)
+        result = invalid(line, error, self._reader, past.ordinal, past.origin)
         self._observer.notice(RecordEnded(result))
         self._put(result, len(line.raw))
 
@@ -244,7 +237,7 @@ class Pipeline:
 
     def _put(self, result: Result, size: int) -> None:
         if self._sink_broken:
-            self._written(1, size)
+            self.room.free(1, size)
         else:
             self._sink.put(result, size)
         self._unfinished -= 1
@@ -252,11 +245,6 @@ class Pipeline:
         if reason is not None and not self.submitter.gate.closed:
             self.drain(Ending(STOPPED, reason), "stopped")
         self._settle()
-
-    def _written(self, count: int, size: int) -> None:
-        self._held_records -= count
-        self._held_bytes -= size
-        self._room.set()
 
     def _settle(self) -> None:
         """Once every line that was read has its result, and no more will be read, the run is done."""
@@ -268,11 +256,11 @@ class Pipeline:
 
     async def _write(self) -> None:
         try:
-            await self._sink.run(self._written)
+            await self._sink.run(self.room.free)
         except OutputFailed as error:
             self._sink_broken = True
             self.drain(Ending(error.exit_code, str(error)), "stopped")
-            self._held_records = self._held_bytes = 0
+            self.room.clear()
 
     async def _watch(self) -> None:
         """End a run whose service has been unusable for too long."""
@@ -284,21 +272,3 @@ class Pipeline:
                 detail = f": {breaker.detail}" if breaker.is_open else ": it asked to wait, or nobody could log in"
                 reason = f"the service was unusable for {self._times.max_outage:g} s{detail}"
                 self.drain(Ending(ServiceUnusable.exit_code, reason), "outage")
-
-
-def invalid(line: Line, error: RecordError, reader: RecordReader, ordinal: int = 0) -> Result:
-    """The result of a line, the run's record number *ordinal*, that cannot become a record because of *error*."""
-    truncated = line.size > len(line.raw)
-    return Result(
-        line=line.number,
-        outcome=Outcome.INVALID,
-        key=None if line.problem is not None else key_as_json(reader.key_of(line.raw)),
-        attempts=0,
-        seconds=0.0,
-        hash=line.hash,
-        problem=Problem(error.kind, error.message, error.field),
-        input=line.input,
-        ordinal=ordinal,
-        raw=line.raw,
-        truncated=truncated,
-    )

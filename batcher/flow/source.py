@@ -14,9 +14,10 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from typing import BinaryIO, Protocol
 
+from batcher.core.fingerprint import display_name
 from batcher.errors import InputFailed, SettingsError
 from batcher.flow.given import IterableSource
-from batcher.flow.inputs import STDIN, Stopped, Unreadable, check, describe, descriptor, display_name, read_pieces
+from batcher.flow.inputs import STDIN, Stopped, Unreadable, check, describe, descriptor, read_pieces
 from batcher.flow.lines import BATCH_BYTES, BATCH_LINES, Line, Splitter
 
 __all__ = ["FileSource", "IterableSource", "Line", "Source"]

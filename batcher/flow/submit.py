@@ -9,50 +9,29 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from batcher.core.breaker import Breaker
-from batcher.core.events import AttemptEnded, LimitChanged, Observer, RecordEnded, RetryScheduled
-from batcher.core.limit import Limit
-from batcher.core.record import key_as_json
-from batcher.core.reply import Judge, judge_failure
+from batcher.core.events import LimitChanged, Observer, RecordEnded, RetryScheduled
+from batcher.core.record import Scalar, key_as_json
 from batcher.core.result import Key, Result
-from batcher.core.retry import Again, Ended, Policy, RetryBudget, decide
-from batcher.core.sessions import Refusal, Refused, Sessions
-from batcher.core.verdict import Judgement, Outcome, Problem, Verdict
-from batcher.errors import ServiceUnusable, TransportError
+from batcher.core.retry import Again, Ended, decide
+from batcher.core.sessions import Refusal, Refused
+from batcher.core.verdict import Judgement, Outcome, Verdict
+from batcher.errors import ServiceUnusable
+from batcher.flow.attempt import Attempt, Attempts
 from batcher.flow.gate import Gate, Turn
 from batcher.flow.intents import Intents
 from batcher.flow.job import Job
 from batcher.flow.order import Lanes
-from batcher.flow.session import Session
-from batcher.flow.transport import Transport
+from batcher.flow.renewal import Renewal
+from batcher.flow.results import result_of
+from batcher.flow.service import Service
+from batcher.flow.source import Line
 
-_CUT_SHORT = Problem("timeout", "the run ended before the answer came")
+__all__ = ["Service", "Submitter"]
+
 _NOT_NOW = Again(0.0, budgeted=False)
-
-
-@dataclass(slots=True)
-class Service:
-    """What the workers share to reach the service.
-
-    Attributes:
-        transport: carries one exchange.
-        session: gives it its headers.
-        judge: says what came of it.
-        policy: what the operator allows.
-        limit: how many may be in flight.
-        breaker: whether the service is taken to be down.
-        budget: how many retries there may be.
-    """
-
-    transport: Transport
-    session: Session
-    judge: Judge
-    policy: Policy
-    limit: Limit
-    breaker: Breaker
-    budget: RetryBudget
+_TURNED_AWAY = frozenset({Verdict.NOT_SENT, Verdict.THROTTLED, Verdict.NO_SESSION, Verdict.MISDIRECTED})
+"""After these a record is as much in doubt as it was before."""
 
 
 class Submitter:
@@ -66,6 +45,7 @@ class Submitter:
         clock: seconds, monotonic.
         wall: seconds since 1970.
         intents: holds durably what may be sent, where there is a ledger.
+        strict: whether a record that was not delivered blocks later ones of its key.
 
     Attributes:
         gate: where records wait.
@@ -81,21 +61,20 @@ class Submitter:
         clock: Callable[[], float],
         wall: Callable[[], float],
         intents: Intents | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
         self._give_up = give_up
         self._service = service
         self._observer = observer
         self._finish = finish
         self._clock = clock
-        self._wall = wall
         self.gate = Gate(service.limit, service.breaker, service.budget, observer, clock, intents)
         self.accepted = 0
         self._accepted_from = float("-inf")  # when the youngest request that was accepted had begun
-        self._lanes = Lanes()
-        self._suspects: set[int] = set()  # ordinals of the open records that were refused for want of a session
-        self._sessions = Sessions()
-        self._renewal = asyncio.Lock()
-        self._renewal_failed: Judgement | None = None
+        self._lanes = Lanes(strict=strict)
+        self._attempts = Attempts(service, observer, clock, wall)
+        self._sessions = Renewal(service.session, self.gate)
 
     @property
     def limit(self) -> int:
@@ -114,9 +93,16 @@ class Submitter:
         return key_as_json(key) if key else None, waited
 
     def add(self, job: Job) -> None:
-        """Let *job* go when its turn has come."""
-        if self._lanes.enter(job):
+        """Let *job* go when its turn has come, or end it where an earlier record of its key blocks it."""
+        blocked = self._lanes.blocker(job)
+        if blocked is not None:
+            self._report(job, job.history.conclude("order", blocked))
+        elif self._lanes.enter(job):
             self.gate.put(job)
+
+    def block(self, key: tuple[Scalar, ...], ordinal: int, line: Line) -> None:
+        """The record number *ordinal* was not delivered and is not added: in a strict order it blocks its key."""
+        self._lanes.block(key, ordinal, line)
 
     def end_unsent(self, job: Job) -> None:
         """End *job*, which was added and will not be sent again because the run ends."""
@@ -124,6 +110,7 @@ class Submitter:
 
     def refuse(self, job: Job) -> None:
         """End *job* instead of adding it: the run has ended, or it may not be sent again."""
+        self._lanes.block(job.record.key, job.ordinal, job.line)
         self._report(job, job.history.conclude(*(self.gate.closed or ("stopped", "the run has ended"))))
 
     def abandon(self, kind: str, message: str) -> None:
@@ -164,7 +151,7 @@ class Submitter:
         """Make one attempt; what follows for the record, and what the attempt meant, if it came to one."""
         session = self._service.session
         if not self.gate.closed and (session.needs_login or (turn.probe and session.can_renew)):
-            failed = await self._renew(self._sessions.current)
+            failed = await self._sessions.renew(self._sessions.current)
             # A key that is the same as before need not be what is wrong.
             if failed is not None and session.can_log_in:
                 self._trip(turn, failed)
@@ -172,47 +159,23 @@ class Submitter:
         if self.gate.closed:  # it was open when the record's turn came
             return _NOT_NOW, None
         number = self._sessions.current
-        judgement, began = await self._attempt(turn.job)
-        refusal = self._take_in(turn, judgement, number, began)
+        attempt = await self._attempts.make(turn.job)
+        judgement = attempt.judgement
+        refusal = self._take_in(turn, attempt, number)
         step = self._decide(turn.job, judgement, refusal, number)
-        failed = await self._renew(number) if refusal is Refusal.LOST and not self.gate.closed else None
+        failed = await self._sessions.renew(number) if refusal is Refusal.LOST and not self.gate.closed else None
         if not turn.probe and (failed is not None or refusal is Refusal.USELESS):
             self._trip(turn, failed or judgement)
         return step, judgement
 
-    async def _attempt(self, job: Job) -> tuple[Judgement, float]:
-        """Send the record once; what that meant, and when it began."""
-        service, clock = self._service, self._clock
-        envelope = job.record.envelope
-        started = clock()
-        if job.history.attempts == 0:
-            job.tried_at = started
-        status, size = None, 0
-        try:
-            answer = await service.transport.exchange(envelope, service.session.headers)
-        except TransportError as error:
-            judgement = judge_failure(error)
-        except asyncio.CancelledError:
-            job.history.cut_short(_CUT_SHORT)
-            judgement = Judgement(Verdict.UNCERTAIN, problem=_CUT_SHORT)
-            seconds = clock() - started
-            self._observer.notice(AttemptEnded(job.line.number, judgement, None, seconds, len(envelope), 0))
-            raise
-        else:
-            status, size = answer.status, len(answer.body)
-            judgement = service.judge.judge(status, answer.headers, answer.body, self._wall())
-        ended = clock()
-        sent = 0 if judgement.verdict is Verdict.NOT_SENT else len(envelope)
-        self._observer.notice(AttemptEnded(job.line.number, judgement, status, ended - started, sent, size))
+    def _take_in(self, turn: Turn, attempt: Attempt, session: int) -> Refusal | None:
+        """Let limit, breaker, pauses and the session's books learn from an attempt."""
+        service, job = self._service, turn.job
+        judgement, began, now = attempt
         before = service.limit.value
-        service.limit.hear(judgement.sample, ended - started, self.gate.in_flight, ended)
+        service.limit.hear(judgement.sample, now - began, self.gate.in_flight, now)
         if service.limit.value != before:
             self._observer.notice(LimitChanged(service.limit.value))
-        return judgement, started
-
-    def _take_in(self, turn: Turn, judgement: Judgement, session: int, began: float) -> Refusal | None:
-        """Let breaker, pauses and the session's books learn from an attempt."""
-        service, now, job = self._service, self._clock(), turn.job
         service.breaker.hear(
             judgement,
             record=job.ordinal,
@@ -221,6 +184,7 @@ class Submitter:
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
+        job.crashed = job.crashed and judgement.verdict in _TURNED_AWAY
         if judgement.verdict is Verdict.ACCEPTED:
             self.accepted += 1
             self._sessions.accept(session, began)
@@ -228,9 +192,7 @@ class Submitter:
         elif judgement.verdict is Verdict.THROTTLED and judgement.retry_after is not None:
             self.gate.pause_until(now + judgement.retry_after)
         elif judgement.verdict is Verdict.NO_SESSION:
-            self._suspects.add(job.ordinal)
-            alone = self.gate.in_flight + self.waiting == len(self._suspects)
-            return self._sessions.refuse(session, job.ordinal, before=job.refused, alone=alone)
+            return self._sessions.refuse(session, job, self.gate.in_flight + self.waiting)
         return None
 
     def _decide(self, job: Job, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
@@ -251,31 +213,8 @@ class Submitter:
         )
         job.tried_at = self._clock()
         if isinstance(step, Again):
-            self._observer.notice(RetryScheduled(job.line.number, judgement.verdict, step.delay))
+            self._observer.notice(RetryScheduled(job.line.number, judgement.verdict, step.delay, job.ordinal))
         return step
-
-    async def _renew(self, session: int) -> Judgement | None:
-        """Begin a session after *session*, once for all who ask; what was wrong if that failed."""
-        failed_before, service = self._renewal_failed, self._service.session
-        async with self._renewal:
-            if self._sessions.current != session:
-                return None
-            if self._renewal_failed is not failed_before:
-                # It failed for somebody else meanwhile. To ask again for each who waits could lock the account.
-                return self._renewal_failed
-            self.gate.hold(quietly=service.needs_login or not service.can_log_in)
-            try:
-                failed = await service.renew()
-            except ServiceUnusable as error:
-                self._renewal_failed = Judgement(Verdict.NO_SESSION, problem=Problem("outage", str(error)))
-                raise
-            finally:
-                self.gate.release()
-            if failed is None:
-                self._sessions.renewed()
-            else:
-                self._renewal_failed = failed
-            return failed
 
     def _trip(self, turn: Turn, judgement: Judgement) -> None:
         if self.gate.closed:
@@ -289,43 +228,28 @@ class Submitter:
         )
 
     def _end(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
-        self._suspects.discard(job.ordinal)
-        following = self._lanes.leave(job)
-        if following is not None and not self.gate.closed:
-            self.gate.put(following)
+        self._sessions.forget(job)
+        if ended.outcome is not Outcome.DELIVERED:
+            self._lanes.block(job.record.key, job.ordinal, job.line)
+        blocked = self._hand_on(job)
         self._report(job, ended, judgement)
+        for late, why in blocked:
+            self._report(late, late.history.conclude("order", why))
+
+    def _hand_on(self, job: Job) -> list[tuple[Job, str]]:
+        """Let the next record of *job*'s key go; those that may not go any more, and why."""
+        blocked: list[tuple[Job, str]] = []
+        following = self._lanes.leave(job)
+        while following is not None and not self.gate.closed:
+            why = self._lanes.blocker(following)
+            if why is None:
+                self.gate.put(following)
+                break
+            blocked.append((following, why))
+            following = self._lanes.leave(following)
+        return blocked
 
     def _report(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
-        delivered = ended.outcome is Outcome.DELIVERED
-        result = Result(
-            line=job.line.number,
-            outcome=ended.outcome,
-            key=key_as_json(job.record.key),
-            attempts=job.history.attempts,
-            seconds=self._clock() - job.read_at,
-            hash=job.line.hash,
-            fields=judgement.result if delivered and judgement is not None else b"",
-            problem=ended.problem,
-            input=job.line.input,
-            ordinal=job.ordinal,
-            mismatch=delivered and judgement is not None and differs(job.record.key, judgement.key),
-            raw=job.line.raw,
-        )
+        result = result_of(job, ended, judgement, self._clock())
         self._observer.notice(RecordEnded(result))
         self._finish(job, result)
-
-
-def differs(sent: tuple[str | int | None, ...], answered: tuple[str | None, ...]) -> bool:
-    """Whether an answer's key is another one than was sent: it may be the answer to another request.
-
-    Outer white space and line ends aside, which the service changes. A key field that was sent without a value is not
-    compared: the service may fill it.
-    """
-    return any(
-        mine is not None and _plain(str(mine)) != _plain(theirs or "")
-        for mine, theirs in zip(sent, answered, strict=True)
-    )
-
-
-def _plain(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()

@@ -24,6 +24,7 @@ class Option:
         group: the heading under which help lists it.
         help: one line that goes on after the name.
         default_text: what help shows as the default, where the value's own text tells too little or too much.
+        short: one letter that says the same on the command line, where there is one.
         secret: given by environment alone, never as an argument or in a file that is no secret itself.
     """
 
@@ -35,6 +36,7 @@ class Option:
     help: str
     default_text: str = ""
     secret: bool = False
+    short: str = ""
 
     @property
     def attribute(self) -> str:

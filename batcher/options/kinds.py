@@ -77,6 +77,30 @@ def duration(*, zero: bool = False) -> Kind[float]:
     return Kind(expects, parse, _short_number, number=True)
 
 
+_RATES = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_FASTEST = 1_000_000.0
+
+
+def _rate(text: str) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*/\s*([smh])", text.strip().lower())
+    if match is None:
+        raise ValueError
+    rate = float(match[1]) / _RATES[match[2]]
+    if not 0 < rate <= _FASTEST:
+        raise ValueError("out of range" if rate else "it must be above 0")
+    return rate
+
+
+def _show_rate(rate: float) -> str:
+    """In the unit in which it is a plain number, as it was probably given."""
+    texts = [f"{_short_number(round(rate * seconds, 6))}/{unit}" for unit, seconds in _RATES.items()]
+    return next((text for text in texts if not text.startswith("0/") and _rate(text) == rate), f"{rate:.17f}/s")
+
+
+RATE = Kind("a number of requests in a second, minute or hour, such as 50/s, 300/m or 1000/h", _rate, _show_rate)
+"""Requests a second."""
+
+
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -165,6 +189,20 @@ def choice(*words: W, number: bool = False) -> Kind[W]:
         return known[text]
 
     return Kind(" or ".join(words), parse, str, number)
+
+
+_SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+
+
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _SWITCH:
+        raise ValueError
+    return _SWITCH[word]
+
+
+SWITCH = Kind("on or off", _switch, lambda value: value, number=True)
+"""On or off. On the command line its name alone turns it on; in TOML it is a boolean."""
 
 
 def optional(kind: Kind[T], word: str = "none") -> Kind[T | None]:

@@ -137,6 +137,13 @@ def masked(address: str) -> str:
     return f"{scheme}{slashes}***@{rest.rpartition('@')[2]}" if "@" in rest else address
 
 
+def _gateway(text: str) -> str:
+    if "@" in _address(text).netloc:
+        raise ValueError("it holds a user name or password, which nothing here keeps secret")
+    return text
+
+
+GATEWAY = Kind("an address such as http://pushgateway.example:9091", _gateway, hidden=True)
 ENDPOINT = Kind("an address such as https://acme.worketc.com/xml", _endpoint, hidden=True)
 PROXY = Kind("an address such as http://proxy.example:3128", _proxy, hidden=True)
 

@@ -127,7 +127,7 @@ def test_what_is_no_answer_is_not_found(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 8 * 2**20, "&amp;" * 2**20, "<a/>" * 2**18, "&#xB;" * 2**18], ids=lambda t: t[:5]
+    "text", ["x" * 8 * 2**20, "&amp;" * 2**20, "<a/>" * 2**16, "&#xB;" * 2**18], ids=lambda t: t[:5]
 )
 def test_a_large_answer_is_read(text: str) -> None:
     """Values of millions of characters, of whatever kind, end in an answer or none, by both ways."""

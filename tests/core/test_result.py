@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -55,7 +54,7 @@ def test_an_invalid_record_as_a_line() -> None:
 
 def test_all_that_a_line_can_have() -> None:
     """Input, offset and mismatch only where they are; a key of several fields is an array."""
-    full = replace(DELIVERED, input="b.ndjson", offset=0, mismatch=True, key=["S-1", 5, None])
+    full = DELIVERED._replace(input="b.ndjson", offset=0, mismatch=True, key=["S-1", 5, None])
     assert full.to_json() == (
         b'{"line":1,"input":"b.ndjson","offset":0,"outcome":"delivered","key":["S-1",5,null],"attempts":1,'
         b'"seconds":0.103,"hash":"96ad3bb4a2d666d3","mismatch":true,"result":{"ImportSyncRecordID":981,"Source":null}}\n'
@@ -117,7 +116,7 @@ EURO = "€".encode()
 )
 def test_how_a_line_is_quoted(raw: bytes, quoted: dict[str, Any]) -> None:
     """As JSON, else as text, else as Base64; cut at 64 KiB, and never within a character."""
-    line = replace(INVALID, raw=raw).to_reject()
+    line = INVALID._replace(raw=raw).to_reject()
     assert line.count(b"\n") == 1
     assert orjson.loads(line) == orjson.loads(INVALID.to_json()) | quoted
 
@@ -125,12 +124,12 @@ def test_how_a_line_is_quoted(raw: bytes, quoted: dict[str, Any]) -> None:
 def test_a_record_is_quoted_byte_by_byte() -> None:
     """Its white space, the way its numbers are written and what it says twice are kept."""
     raw = b'{ "a" : 1.50e0 , "a":"\\u0041" }'
-    assert replace(INVALID, raw=raw).to_reject().endswith(b',"record":' + raw + b"}\n")
+    assert INVALID._replace(raw=raw).to_reject().endswith(b',"record":' + raw + b"}\n")
 
 
 def test_the_beginning_of_a_line_is_not_taken_for_the_whole() -> None:
     """A line that was too long to hold is told as cut, even where its beginning is JSON by chance."""
-    line = replace(INVALID, raw=b"[1]", truncated=True).to_reject()
+    line = INVALID._replace(raw=b"[1]", truncated=True).to_reject()
     assert orjson.loads(line)["raw"] == "[1]"
     assert orjson.loads(line)["truncated"] is True
 
@@ -140,7 +139,7 @@ def test_the_beginning_of_a_line_is_not_taken_for_the_whole() -> None:
 def test_any_line_can_be_quoted(raw: bytes, text: str) -> None:
     """Whatever a line holds, its reject is one line of JSON from which the line can be had again."""
     for given_line in (raw, text.encode(errors="replace")):
-        line = replace(INVALID, raw=given_line).to_reject()
+        line = INVALID._replace(raw=given_line).to_reject()
         assert line.find(b"\n") == len(line) - 1 or b"\n" in given_line
         quoted = orjson.loads(line)
         if "record" in quoted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import fcntl
 import os
 import pty
@@ -15,8 +16,8 @@ import pytest
 
 from batcher.sandbox import Sandbox
 from tests.e2e.conftest import StartRaw
-from tests.e2e.program import Done, Program, lines, many, record, wait_for_line
-from tests.e2e.servers import Background, Held, Raw
+from tests.e2e.program import ROOT, Done, Program, lines, many, read_lines, record, wait_for_line
+from tests.e2e.servers import Background, Held, Raw, Request, http
 
 IN_FLIGHT = 4
 GIVEN = 40
@@ -110,11 +111,13 @@ def test_dead_service(program: Program) -> None:
     assert {entry["error"]["kind"] for entry in done.results[1:]} == {"interrupted"}
 
 
-def test_nobody_reads_the_results(program: Program, sandbox: Sandbox) -> None:
-    """A second signal also ends a run that waits for the reader of its results; 9 says that lines are missing."""
+@pytest.mark.parametrize("number", [1, 2])
+def test_nobody_reads_the_results(program: Program, sandbox: Sandbox, number: int) -> None:
+    """A reader who has stopped delays no end: the drain timeout or a second signal is the last word, and 9 its code."""
+    patience = "--drain-timeout=0.1" if number == 1 else "--drain-timeout=1000"
     reading, writing = os.pipe()
     size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    process = program.start("--endpoint", sandbox.url, stdout=writing)
+    process = program.start("--endpoint", sandbox.url, patience, stdout=writing)
     os.close(writing)
     assert process.stdin is not None
     process.stdin.write(many(100))
@@ -123,7 +126,8 @@ def test_nobody_reads_the_results(program: Program, sandbox: Sandbox) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     wait_for_line(process.stderr, "SIGTERM was received")
-    process.send_signal(signal.SIGTERM)
+    if number > 1:
+        process.send_signal(signal.SIGTERM)
     done = program.finish(process)
     os.close(reading)
     assert done.code == 9
@@ -134,6 +138,72 @@ def _to_be_read(pipe: int) -> int:
     answer = array.array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, answer)
     return answer[0]
+
+
+def test_waits_delay_no_drain(program: Program, start_raw: StartRaw) -> None:
+    """Neither the pause that the server asked for nor a record's own back-off is waited for."""
+
+    async def say(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(http("503 Service Unavailable", b"", "Retry-After: 900"))
+
+    service = start_raw(say)
+    process = program.start("--endpoint", service.url, "--drain-timeout=1000")
+    assert process.stdin is not None
+    process.stdin.write(many(GIVEN))
+    process.stdin.flush()
+    wait_for_line(process.stderr, "paused")
+    process.send_signal(signal.SIGTERM)
+    done = program.finish(process)
+    assert (done.code, done.outcomes) == (6, {"unsent": len(done.results)})
+    assert {entry["error"]["kind"] for entry in done.results} == {"interrupted"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_results_pipe_without_a_reader(program: Program, sandbox: Sandbox, number: signal.Signals) -> None:
+    """A run that waits for the reader of its results says so, and a signal ends it before anything is sent."""
+    os.mkfifo(program.directory / "pipe")
+    process = program.start("--endpoint", sandbox.url, "--results=pipe")
+    wait_for_line(process.stderr, "waiting for somebody to read pipe")
+    process.send_signal(number)
+    done = program.finish(process, many(2))
+    assert done.code == 6
+    assert number.name in done.err
+    assert sandbox.stats().requests == 0
+
+
+def test_a_results_pipe_whose_reader_comes_late(program: Program, sandbox: Sandbox) -> None:
+    """It gets every line."""
+    os.mkfifo(program.directory / "pipe")
+    process = program.start("--endpoint", sandbox.url, "--results=pipe")
+    wait_for_line(process.stderr, "waiting for somebody to read pipe")
+    assert process.stdin is not None
+    process.stdin.write(many(GIVEN))
+    process.stdin.close()
+    results = read_lines((program.directory / "pipe").read_bytes())
+    assert program.finish(process).code == 0
+    assert [entry["outcome"] for entry in results] == ["delivered"] * GIVEN
+
+
+_KILL_WHEN_LOADING = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{number})
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("module", ["batcher.cli", "batcher.settings", "batcher.flow.gate"])
+def test_a_signal_while_the_program_is_loaded(program: Program, number: str, module: str) -> None:
+    """It ends as quietly as later, with the same exit code."""
+    (program.directory / "sitecustomize.py").write_text(_KILL_WHEN_LOADING.format(module=module, number=number))
+    path = os.pathsep.join(map(str, (program.directory, ROOT)))
+    done = program.run("--endpoint=http://127.0.0.1:9/xml", given=many(1), environ={"PYTHONPATH": path})
+    assert (done.code, done.out, done.err) == (6, b"", "veetro-batch: interrupted\n")
 
 
 def test_a_terminal_s_interrupt(program: Program, service: Raw, held: Held) -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
+from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.lock import Lock
-from batcher.flow.ledger.store import Commit, Known, Store
+from batcher.flow.ledger.rows import Known, Reopened
+from batcher.flow.ledger.store import Store
 
 _ROOT = Path(__file__).parents[2]
 FINAL = (Outcome.DELIVERED, Outcome.REJECTED, Outcome.INVALID, Outcome.IN_DOUBT)
@@ -34,6 +36,7 @@ class Model:
     """What a ledger holds after the commits that were applied to it."""
 
     records: dict[int, Known] = field(default_factory=dict)
+    reopened: dict[int, Reopened] = field(default_factory=dict)
     windows: dict[int, dict[int, int]] = field(default_factory=dict)
     results: bytes = b""
     rejects: bytes = b""
@@ -46,6 +49,7 @@ class Model:
             if not window:
                 del self.windows[number]
         self.records |= {ordinal: Known(line, outcome) for ordinal, line, outcome in commit.records}
+        self.reopened = {ordinal: each for ordinal, each in self.reopened.items() if ordinal not in commit.closed}
         self.results += b"".join(commit.results)
         self.rejects += b"".join(commit.rejects)
         self.accounted = commit.accounted.get(OUTPUT, self.accounted)
@@ -63,6 +67,7 @@ def held(store: Store) -> Model:
     assert limit is None or isinstance(limit, int)
     return Model(
         records=store.known(*ALL),
+        reopened=store.reopened(*ALL),
         windows=store.windows(),
         results=b"".join(store.lines("results")),
         rejects=b"".join(store.lines("rejects")),
@@ -140,8 +145,10 @@ def commits(seed: int, size: int = 100) -> Iterator[Commit]:
             outcome = rnd.choice(FINAL)
             commit.records.append((each, windows[window].pop(each), outcome))
             commit.results.append(line(each, size))
+            commit.results_of.append(each)
             if outcome is not Outcome.DELIVERED:
                 commit.rejects.append(line(-each, size))
+                commit.rejects_of.append(each)
             touched.add(window)
         commit.windows = {window: dict(windows[window]) for window in touched}
         windows = {window: records for window, records in windows.items() if records}

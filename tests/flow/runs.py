@@ -201,7 +201,7 @@ class Run:
         self._sink = sink or self.kept
         with pytest.MonkeyPatch.context() as patch:
             if told is not None:
-                patch.setattr("batcher.build.SessionTransport", lambda route: told)
+                patch.setattr("batcher.build.open_transport", lambda route: told)
             self._parts = Parts(settings, self)
         given = source or IterableSource(records, max_line_bytes=settings.max_line_bytes)
         self.pipeline: Pipeline = self._parts.pipeline(given, self._sink)
@@ -251,7 +251,7 @@ class Run:
         assert not submitter._lanes._waiting
         assert submitter.gate._timer is None or submitter.gate._timer.cancelled()
         assert pipeline._leaving is None or pipeline._leaving.cancelled() or self.exit_codes
-        assert (pipeline._held_records, pipeline._held_bytes) == (0, 0)
+        assert (pipeline.room.records, pipeline.room.size) == (0, 0)
         assert self.tally.records == pipeline.records == self.tally.input_records
         if self._sink is self.kept:
             assert sorted(result.line for result in self.results) == list(range(1, pipeline.records + 1))
@@ -285,8 +285,9 @@ def line_of(values: Mapping[str, Any]) -> bytes:
 
 
 def settings(url: str = NOBODY, **changes: Any) -> Settings:
-    """For eight connections, and no rule that stops a run."""
-    return Settings(endpoint=url, **{"connections": 8, "stop_after": None, "max_outage": 60.0} | changes)
+    """For eight connections, all of them in use, and no rule that stops a run."""
+    options: dict[str, Any] = {"connections": 8, "stop_after": None, "max_outage": 60.0} | changes
+    return Settings(endpoint=url, **{"concurrency": min(8, options["connections"])} | options)
 
 
 def records(count: int) -> list[dict[str, Any]]:

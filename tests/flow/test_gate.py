@@ -49,22 +49,25 @@ async def test_workers_are_served_in_the_order_in_which_they_asked() -> None:
 async def test_a_limit_that_has_grown_lets_more_through_at_the_next_leave() -> None:
     """The gate asks for the limit anew each time."""
     scene = Scene()
-    scene.limit = Limit(64)
+    scene.limit = Limit(64, found=16)
     scene.gate = Gate(scene.limit, scene.breaker, RetryBudget(1.0), scene, lambda: scene.now)
     await scene.workers(20)
     for ordinal in range(20):
         scene.gate.put(make_job(ordinal))
     turns = await scene.turns()
     assert len(turns) == 8
-    scene.limit.hear(Sample.SUCCESS, 0.1, 8, scene.now)
+    for _ in range(8):
+        scene.limit.hear(Sample.SUCCESS, 0.1, 8, scene.now)
     scene.gate.leave(turns[0])
-    assert len(await scene.turns()) == 2
-    scene.limit.hear(Sample.DROPPED, 0.0, 9, scene.now)
-    for turn in turns[1:4]:
+    assert (len(await scene.turns()), scene.limit.value) == (9, 16)
+    scene.limit.hear(Sample.SUCCESS, 0.1, 16, scene.now)
+    scene.limit.hear(Sample.DROPPED, 0.0, 16, scene.now)
+    for turn in turns[1:]:
         scene.gate.leave(turn)
-    assert (await scene.ordinals(), scene.gate.in_flight, scene.limit.value) == ([], 6, 6)
-    scene.gate.leave(turns[4])
-    assert await scene.ordinals() == [10]
+    assert (await scene.ordinals(), scene.gate.in_flight, scene.limit.value) == ([], 9, 8)
+    scene.gate.leave(turns[0])
+    scene.gate.leave(turns[0])
+    assert await scene.ordinals() == [17]
     scene.gate.close("stopped", "over")
 
 

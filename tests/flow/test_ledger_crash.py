@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 
 from hypothesis import event, settings
@@ -21,8 +22,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from batcher.core.reject import Reject
+from batcher.core.result import Origin
 from batcher.core.verdict import Outcome
-from batcher.flow.ledger.store import Commit, Store
+from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.reopen import open_again
+from batcher.flow.ledger.rows import Reopened
+from batcher.flow.ledger.store import Store
 from tests.flow.ledgers import ALL, FINAL, OUTPUT, Model, held, held_at, replayed, writer
 
 SECTOR = 512
@@ -58,6 +64,7 @@ class Crashes(RuleBasedStateMachine):
         self.copies = itertools.count(1)
         self.model = Model()
         self.lost: list[Model] = []
+        self.invalids: set[int] = set()
         self.pending = Commit()
         self.windows: dict[int, dict[int, int]] = {}
         self.next_window = self.next_ordinal = 1
@@ -100,11 +107,58 @@ class Crashes(RuleBasedStateMachine):
         window = self.windows[number]
         for ordinal in data.draw(st.lists(st.sampled_from(sorted(window)), min_size=1, unique=True)):
             self.pending.records.append((ordinal, window.pop(ordinal), outcome))
-            text = random.Random(ordinal).randbytes(size)
-            self.pending.results.append(text)
-            if outcome is not Outcome.DELIVERED:
-                self.pending.rejects.append(text[::-1])
+            self.end(ordinal, outcome, size)
         self.pending.windows[number] = window
+
+    def end(self, ordinal: int, outcome: Outcome, size: int) -> None:
+        """The lines of an outcome; a record that was open again is so no more."""
+        text = random.Random(ordinal).randbytes(size).hex().encode() + b"\n"
+        self.pending.results.append(text)
+        self.pending.results_of.append(ordinal)
+        if outcome is not Outcome.DELIVERED:
+            self.pending.rejects.append(text)
+            self.pending.rejects_of.append(ordinal)
+        if ordinal in self.model.reopened:
+            self.pending.closed.append(ordinal)
+
+    @precondition(lambda self: self.closed_records())
+    @rule(data=st.data())
+    def open_again(self, data: st.DataObject) -> None:
+        """Some records that have their outcome are to be sent once more, all in one transaction."""
+        self.commit()
+        chosen = data.draw(st.lists(st.sampled_from(self.closed_records()), min_size=1, unique=True))
+        self.open_records(chosen)
+
+    def closed_records(self) -> list[int]:
+        return sorted(each for each, known in self.model.records.items() if known.outcome is not Outcome.DELIVERED)
+
+    def open_records(self, chosen: list[int]) -> None:
+        records = self.model.records
+        origins = {each: Origin(each, records[each].outcome, "timeout", "none", 1) for each in chosen}
+        hashes = {each: (records[each].hash % 2**64).to_bytes(8, "big").hex() for each in chosen}
+        open_again(
+            self.store,
+            str(self.path),
+            [(each, Reject(origins[each], b"", True, hashes[each], b"null"), origins[each]) for each in chosen],
+        )
+        self.model = deepcopy(self.model)
+        for each in chosen:
+            self.model.reopened[each] = Reopened(self.model.records.pop(each).hash, origins[each])
+        self.lost = []
+
+    @precondition(lambda self: self.undeclared())
+    @rule(data=st.data())
+    def declare_again(self, data: st.DataObject) -> None:
+        """A record that is open again may be sent from the next commit on."""
+        chosen = data.draw(st.lists(st.sampled_from(self.undeclared()), min_size=1, unique=True))
+        window = {each: self.model.reopened[each].hash for each in chosen}
+        self.windows[self.next_window] = self.pending.windows[self.next_window] = window
+        self.next_window += 1
+
+    def undeclared(self) -> list[int]:
+        """Records that are open again, may not be sent yet, and get no outcome with the next commit."""
+        declared = {each for window in self.windows.values() for each in window}
+        return sorted(self.model.reopened.keys() - declared - set(self.pending.closed))
 
     @precondition(lambda self: any(self.windows.values()))
     @rule(data=st.data())
@@ -119,6 +173,8 @@ class Crashes(RuleBasedStateMachine):
         """An outcome without an intent."""
         self.pending.records.append((self.next_ordinal, line, Outcome.INVALID))
         self.pending.rejects.append(b"invalid\n")
+        self.pending.rejects_of.append(self.next_ordinal)
+        self.invalids.add(self.next_ordinal)
         self.next_ordinal += 1
 
     @precondition(lambda self: self.model.records)
@@ -128,6 +184,7 @@ class Crashes(RuleBasedStateMachine):
         ordinal = data.draw(st.sampled_from(sorted(self.model.records)))
         if ordinal not in {changed for changed, _, _ in self.pending.records}:
             self.pending.records.append((ordinal, self.model.records[ordinal].hash, outcome))
+            self.end(ordinal, outcome, 10)
 
     @rule(limit=st.integers(1, 999), account=st.booleans())
     def learn(self, limit: int, account: bool) -> None:  # noqa: FBT001 - drawn
@@ -157,6 +214,18 @@ class Crashes(RuleBasedStateMachine):
         self.commit()
         after = image(self.path)[1]
         # SQLite brings a new header to the disk before anything that belongs to it.
+        self.reopen(ledger, mixed(after[:WAL_HEADER] + before[WAL_HEADER:], after, seed))
+        self.take_what_is_there(without, lost)
+
+    @precondition(lambda self: self.closed_records())
+    @rule(seed=st.integers(0, 999))
+    def lose_power_in_reopening(self, seed: int) -> None:
+        """All of the records are open again, or none."""
+        self.commit()
+        without, lost = self.model, self.lost
+        ledger, before = image(self.path)
+        self.open_records(self.closed_records())
+        after = image(self.path)[1]
         self.reopen(ledger, mixed(after[:WAL_HEADER] + before[WAL_HEADER:], after, seed))
         self.take_what_is_there(without, lost)
 
@@ -218,7 +287,11 @@ class Crashes(RuleBasedStateMachine):
         assert self.store.counts() == {outcome: counted[outcome] for outcome in Outcome}
         doubtful = self.store.doubtful()
         assert not doubtful.keys() & self.model.records.keys(), "a record has an outcome, or is in doubt, or is unknown"
-        assert self.store.last() == max([0, *self.model.records, *doubtful])
+        assert not self.model.reopened.keys() & self.model.records.keys(), "what is open again has no outcome"
+        assert self.store.last() == max([0, *self.model.records, *self.model.reopened, *doubtful])
+        told = [each for commit in self.store.told("results") for each in commit]
+        assert b"".join(line + b"\n" for _, line in told) == self.model.results
+        assert {ordinal for ordinal, _ in told} >= self.model.reopened.keys() - self.invalids
         middle = self.next_ordinal // 2
         assert self.store.known(middle, middle + 3) == {
             ordinal: known for ordinal, known in self.model.records.items() if middle <= ordinal <= middle + 3

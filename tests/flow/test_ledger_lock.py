@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from batcher.errors import LedgerInUse, OutputFailed
-from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.lock import Lock, standing_still
 from tests.flow.ledgers import holder, powerless, read_only_directory
 
 
@@ -99,3 +101,27 @@ def test_where_no_lock_can_be_made() -> None:
         assert not (shared / "no").exists()
         with powerless(), pytest.raises(OutputFailed, match=f"{shared}/ledger cannot be locked: Permission denied"):
             Lock(str(shared / "ledger"), 0)
+
+
+def test_what_is_no_place_for_a_lock_is_not_called_in_use() -> None:
+    """A directory of the kernel's takes no files: the run ends with 9, and not as if another one were writing."""
+    with pytest.raises(OutputFailed, match="the ledger /proc/x cannot be locked: No such file or directory") as failed:
+        Lock("/proc/x", 0)
+    assert failed.value.exit_code == 9
+
+
+def test_who_only_looks_keeps_no_run_from_its_ledger(path: Path) -> None:
+    """A glance at whether a run writes takes a moment, for which one that begins waits; none begins beneath a look."""
+    with standing_still(str(path)) as still:
+        assert still
+    with Lock(str(path), 0), standing_still(str(path)) as still:
+        assert not still
+    looking = contextlib.ExitStack()
+    assert looking.enter_context(standing_still(str(path)))
+    glance = threading.Timer(0.1, looking.close)
+    glance.start()
+    Lock(str(path), 0).close()
+    glance.join()
+    with standing_still(str(path)) as still, pytest.raises(LedgerInUse):
+        Lock(str(path), 0)
+    assert still

@@ -19,8 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from batcher.errors import OutputFailed
 from batcher.flow.ledger import projection
+from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.projection import Projection
-from batcher.flow.ledger.store import Commit, Kind, Store
+from batcher.flow.ledger.rows import Kind
+from batcher.flow.ledger.store import Store
 from tests.flow.ledgers import filled, opened
 
 junk = st.one_of(st.binary(max_size=300), st.integers(1, 300).map(bytes), st.just(b'{"line":1}\n' * 30))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, OutputFailed
-from batcher.flow.ledger.store import Commit, hash_number
+from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.rows import hash_number
 from tests.flow.ledgers import (
     Model,
     commits,
@@ -69,6 +70,14 @@ def test_it_belongs_to_one_set_up(path: Path) -> None:
         ):
             store.bind({"order": "SourceID", "endpoint": "https://b.example/"})
         assert [store.value(name) for name in ("endpoint", "order")] == ["https://a.example/xml", None]
+
+
+def test_what_is_committed_is_on_the_disk(path: Path) -> None:
+    """SQLite syncs the WAL with each commit, also where an earlier process has made the file: power may fail."""
+    for _ in range(2):
+        with opened(path, create=True) as store, store.reading() as db:
+            assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL: https://sqlite.org/pragma.html
 
 
 def test_lines_come_piece_by_piece(path: Path) -> None:

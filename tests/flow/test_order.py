@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batcher.flow.job import Job
 from batcher.flow.order import Lanes
+from batcher.flow.source import Line
 from tests.flow.runs import make_job
 
 keys = st.sampled_from([None, "a", "b", "c"])
@@ -85,3 +86,47 @@ def test_the_longest_lane_is_remembered() -> None:
     lanes.leave(jobs[1])
     lanes.enter(make_job(6, key="a"))
     assert repr(lanes.longest) == "(('a',), 3)"
+
+
+def line_at(number: int, name: str | None = None) -> Line:
+    return Line(b"{}", number, "0" * 16, 0, name, 2, None)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(keys, st.booleans()), max_size=40), st.randoms(use_true_random=False))
+def test_in_a_strict_order_nothing_behind_a_record_that_was_not_delivered_may_go(
+    given_keys: list[tuple[str | None, bool]], chance: random.Random
+) -> None:
+    """Whenever it ended, and in whatever order that became known: those before it may go, those without a key too."""
+    lanes = Lanes(strict=True)
+    jobs = [make_job(ordinal, key=key) for ordinal, (key, _) in enumerate(given_keys)]
+    failed = [job for job, (_, delivered) in zip(jobs, given_keys, strict=True) if not delivered]
+    chance.shuffle(failed)
+    first: dict[str | int | None, int] = {}
+    for count, job in enumerate(failed):
+        lanes.block(job.record.key, job.ordinal, job.line)
+        (key,) = job.record.key
+        first[key] = min(first.get(key, job.ordinal), job.ordinal)
+        assert len(lanes._blocks) == len({job.record.key for job in failed[: count + 1]} - {(None,)})
+    for job in jobs:
+        (key,) = job.record.key
+        blocked = key is not None and job.ordinal > first.get(key, job.ordinal)
+        assert (lanes.blocker(job) is not None) == blocked
+
+
+def test_without_strict_order_nothing_blocks() -> None:
+    """Nor is anything kept of what was not delivered."""
+    lanes = Lanes()
+    lanes.block(("a",), 1, line_at(1))
+    assert lanes.blocker(make_job(2, key="a")) is None
+    assert not lanes._blocks
+
+
+def test_what_blocks_is_named_by_its_line_and_input() -> None:
+    """The first one of the key, though a later one was known before; the input where there are several."""
+    lanes = Lanes(strict=True)
+    lanes.block(("a",), 5, line_at(5))
+    lanes.block(("a",), 3, line_at(3))
+    lanes.block(("b",), 4, line_at(1, "b.ndjson"))
+    assert str(lanes.blocker(make_job(6, key="a"))).startswith("line 3 has the same key and was not delivered")
+    assert str(lanes.blocker(make_job(6, key="b"))).startswith("line 1 of b.ndjson ")

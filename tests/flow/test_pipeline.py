@@ -12,8 +12,9 @@ import pytest
 
 from batcher.core.verdict import Outcome
 from batcher.errors import InputFailed
-from batcher.flow.pipeline import HELD_RECORDS
-from batcher.flow.sink import FileSink, LineFile
+from batcher.flow.output import LineFile
+from batcher.flow.room import HELD_RECORDS
+from batcher.flow.sink import FileSink
 from batcher.flow.source import FileSource
 from batcher.flow.transport import Answer
 from batcher.values import Secret
@@ -66,7 +67,7 @@ async def test_reading_waits_while_too_many_records_are_held(slow: str) -> None:
 
 async def test_reading_waits_while_too_many_bytes_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line counts with its envelope; it goes on as results are written."""
-    monkeypatch.setattr("batcher.flow.pipeline.HELD_BYTES", 200_000)
+    monkeypatch.setattr("batcher.flow.room.HELD_BYTES", 200_000)
     large = [record(number) | {"ErrorMsg": "x" * 20_000} for number in range(1, 41)]
     run = Run(large, settings(), told=Told(good))
     run.kept.hold = True

@@ -13,7 +13,8 @@ import pytest
 from batcher.core.events import Draining
 from batcher.core.verdict import Verdict
 from batcher.errors import ConnectFailed, ConnectionLost
-from batcher.flow.pipeline import HELD_RECORDS, INTERRUPTED, STOPPED
+from batcher.flow.pipeline import INTERRUPTED, STOPPED
+from batcher.flow.room import HELD_RECORDS
 from batcher.flow.transport import Answer
 from batcher.sandbox import Sandbox, SandboxSettings
 from batcher.values import Secret, Share

@@ -11,7 +11,7 @@ import pytest
 
 from batcher.core.result import Result
 from batcher.errors import RunAborted
-from batcher.flow.pipeline import HELD_RECORDS
+from batcher.flow.room import HELD_RECORDS
 from batcher.run import submit
 from batcher.sandbox import Sandbox, SandboxSettings
 from batcher.settings import Settings

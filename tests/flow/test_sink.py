@@ -17,7 +17,8 @@ import pytest
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Problem
 from batcher.errors import OutputFailed
-from batcher.flow.sink import FileSink, LineFile, QueueSink
+from batcher.flow.output import LineFile
+from batcher.flow.sink import FileSink, QueueSink
 from tests.flow.runs import until
 
 

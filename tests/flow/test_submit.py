@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import pytest
 
+from batcher.core.record import differs
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Verdict
-from batcher.flow.submit import differs
 from batcher.flow.transport import Answer
 from batcher.sandbox import FAULT_KINDS, Sandbox, SandboxSettings
 from batcher.settings import Settings
@@ -50,8 +50,9 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(url: str, **changes: Any) -> Settings:
-    options = {"max_attempts": 2, "retry_budget": 1.0, "connections": 8, "stop_after": None, "max_outage": 60.0}
-    return Settings(endpoint=url, **options | changes)
+    options: dict[str, Any] = {"max_attempts": 2, "retry_budget": 1.0, "connections": 8}
+    options |= {"stop_after": None, "max_outage": 60.0} | changes
+    return Settings(endpoint=url, **{"concurrency": options["connections"]} | options)
 
 
 async def submit_to(sandbox: Sandbox, records: list[dict[str, Any]], **changes: Any) -> Run:
@@ -164,7 +165,7 @@ async def test_records_of_one_key_are_never_open_together_and_arrive_in_order() 
 
     told = Told(say)
     records = [record(number, key=f"K-{number % 7}") for number in range(1, 141)]
-    run = await Run(records, settings(NOBODY, max_attempts=50), told=told)()
+    run = await Run(records, settings(NOBODY, max_attempts=50, concurrency=8), told=told)()
     assert run.outcomes == {"delivered": 140}
     assert set(most.values()) == {1}
     assert told.most_open > 3

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pathlib
+import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-import filelock
-
 from batcher.errors import LedgerInUse, OutputFailed
+
+_LOOK = 0.05
+"""Seconds between two looks whether the lock is free."""
+_GLANCE = 0.5
+"""Seconds of patience with those who only make sure that nobody writes: they are quick."""
 
 
 class Lock:
@@ -27,29 +34,31 @@ class Lock:
     """
 
     def __init__(self, path: str, wait: float) -> None:
-        beside = pathlib.Path(f"{os.path.realpath(path)}.lock")
-        if not beside.parent.is_dir():  # filelock would make it
+        beside = _beside(path)
+        if not beside.parent.is_dir():
             raise OutputFailed(f"the ledger {path} cannot be made: there is no directory {beside.parent}")
-        self._lock = filelock.FileLock(
-            beside,
-            timeout=wait,
-            mode=0o600,
-            thread_local=False,  # who opens the ledger and who closes it may be different threads
-            fallback_to_soft=False,  # a file that is there or not would outlive a killed writer
-        )
-        try:
-            self._lock.acquire()
-        except filelock.Timeout as error:
-            waited = f" after {wait:g} s" if wait else ""
-            raise LedgerInUse(
-                f"another run is writing the ledger {path}{waited}; --ledger-wait S waits so many seconds for its end"
-            ) from error
-        except OSError as error:
-            raise OutputFailed(f"the ledger {path} cannot be locked: {error.strerror}") from error
+        self._file: int | None = None
+        with contextlib.ExitStack() as stack:
+            try:
+                file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                stack.callback(os.close, file)
+                held = _wait_for(file, wait)
+            except OSError as error:
+                raise OutputFailed(f"the ledger {path} cannot be locked: {error.strerror}") from error
+            if not held:
+                waited = f" after {wait:g} s" if wait else ""
+                raise LedgerInUse(
+                    f"another run is writing the ledger {path}{waited}; --ledger-wait S waits so many seconds for its"
+                    " end"
+                )
+            stack.pop_all()
+        self._file = file
 
     def close(self) -> None:
         """Let others write."""
-        self._lock.release()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def __enter__(self) -> Self:
         return self
@@ -58,3 +67,52 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def standing_still(path: str) -> Iterator[bool]:
+    """Whether no run writes the ledger at *path*; if so none can begin to within the block.
+
+    Raises:
+        OutputFailed: nobody can tell.
+    """
+    with contextlib.ExitStack() as stack:
+        still = True
+        try:
+            # Where there is no lock file nobody has ever written here.
+            file = os.open(_beside(path), os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, file)
+            still = _lock(file, fcntl.LOCK_SH)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise OutputFailed(f"the lock of the ledger {path} cannot be looked at: {error.strerror}") from error
+        yield still
+
+
+def _beside(path: str) -> pathlib.Path:
+    return pathlib.Path(f"{os.path.realpath(path)}.lock")
+
+
+def _lock(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for(file: int, wait: float) -> bool:
+    """Lock *file*, if need be within *wait* seconds; False if another one holds it still."""
+    now = time.monotonic()
+    until, glanced = now + wait, now + _GLANCE
+    while not _lock(file, fcntl.LOCK_EX):
+        now = time.monotonic()
+        # A shared lock can be had beside those who look, and not beside one who writes.
+        looked_at = now < glanced and _lock(file, fcntl.LOCK_SH)
+        if looked_at:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        elif now >= until:
+            return False
+        time.sleep(min(_LOOK, max(until - now, _LOOK / 10)))
+    return True

@@ -3,10 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple, Protocol
 
+from batcher.core.result import Origin
 from batcher.errors import LedgerRefused
-from batcher.flow.ledger.store import Known, Store, hash_number
+from batcher.flow.ledger.rows import Known, Reopened, hash_number
+from batcher.flow.ledger.store import Store
 from batcher.flow.source import Line
+
+
+class Past(NamedTuple):
+    """What there was of a record before this run.
+
+    Attributes:
+        ordinal: its number among all records.
+        known: its outcome, which it keeps; else None.
+        sent: a run was killed that may have sent it.
+        origin: what had come of it, where it is open again.
+    """
+
+    ordinal: int
+    known: Known | None = None
+    sent: bool = False
+    origin: Origin | None = None
+
+
+class Recalls(Protocol):
+    """Knows the past of each line of an input."""
+
+    async def look_up(self, first: int, count: int) -> None:
+        """Be ready to tell of *count* records from the run's number *first* on."""
+        ...
+
+    def recall(self, number: int, line: Line) -> Past:
+        """The past of the run's record *number*.
+
+        Raises:
+            LedgerRefused: at this place the ledger knows another line.
+        """
+        ...
+
+    def end(self, records: int) -> None:
+        """The input has ended after *records*.
+
+        Raises:
+            LedgerRefused: the ledger knows of more.
+        """
+        ...
 
 
 class Memory:
@@ -14,37 +57,45 @@ class Memory:
 
     Args:
         store: a connection of its own to the ledger: it is read on another thread than the writer's.
+        limit: records that this run takes at most.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limit: int | None = None) -> None:
         self._store = store
+        self._limit = limit
         self._last = store.last()
         self._doubtful = store.doubtful()
         self._known: dict[int, Known] = {}
+        self._reopened: dict[int, Reopened] = {}
 
     async def look_up(self, first: int, count: int) -> None:
         """Fetch what is known of *count* records from ordinal *first* on."""
-        self._known = {}
+        self._known, self._reopened = {}, {}
         if first <= self._last:
-            self._known = await asyncio.to_thread(self._store.known, first, first + count - 1)
+            self._known, self._reopened = await asyncio.to_thread(self._read, first, first + count - 1)
 
-    def recall(self, ordinal: int, line: Line) -> Known | bool:
-        """What is known of a record: its outcome; else whether it may have been sent.
+    def recall(self, number: int, line: Line) -> Past:
+        """What is known of a record: its outcome, or whether it may have been sent, or was opened again.
 
         Raises:
             LedgerRefused: at this place the ledger knows another line.
         """
-        if ordinal > self._last:
-            return False
-        known = self._known.get(ordinal)
-        expected = self._doubtful.get(ordinal) if known is None else known.hash
+        if number > self._last:
+            return Past(number)
+        known, reopened = self._known.get(number), self._reopened.get(number)
+        expected = self._doubtful.get(number)
+        past = Past(
+            number, known, known is None and expected is not None, None if reopened is None else reopened.origin
+        )
+        for each in (known, reopened):
+            expected = expected if each is None else each.hash
         if expected is not None and expected != hash_number(line.hash):
             where = f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
             raise LedgerRefused(
                 f"{where} is not the one that the ledger knows: this is another input, or it was changed; "
                 f"use the input of the first run, or a new ledger"
             )
-        return known if known is not None else expected is not None
+        return past
 
     def end(self, records: int) -> None:
         """The input has ended after *records*.
@@ -53,11 +104,15 @@ class Memory:
             LedgerRefused: the ledger knows of more.
         """
         if records < self._last:
+            if records == self._limit:
+                raise LedgerRefused(
+                    f"--limit {records} ends this run before record {self._last}, which the ledger knows from an "
+                    "earlier one: give it at least as many, or leave it out"
+                )
             raise LedgerRefused(
                 f"the input ends after {records} records, and the ledger knows of {self._last}: it was cut, "
                 f"or is another one"
             )
 
-    def close(self) -> None:
-        """Let go of the ledger."""
-        self._store.close()
+    def _read(self, first: int, last: int) -> tuple[dict[int, Known], dict[int, Reopened]]:
+        return self._store.known(first, last), self._store.reopened(first, last)

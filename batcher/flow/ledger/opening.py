@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 
 from batcher.errors import LedgerRefused, OutputFailed
+from batcher.flow.ledger import runs
 
 FORMAT = 1
 """Version of the schema, in the file's header as SQLite's ``user_version``."""
@@ -21,17 +22,35 @@ FORMAT = 1
 APPLICATION = 0x56424C31
 """``VBL1``: SQLite's ``application_id``, which tells a ledger from the databases of other programs."""
 
+_COUNT = "INSERT INTO total VALUES (NEW.outcome, 1) ON CONFLICT (outcome) DO UPDATE SET records = records + 1"
+_DISCOUNT = "UPDATE total SET records = records - 1 WHERE outcome = OLD.outcome"
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
     "CREATE TABLE record (ordinal INTEGER PRIMARY KEY, hash INTEGER NOT NULL, outcome TEXT NOT NULL)",
+    """CREATE TABLE reopened (
+        ordinal INTEGER PRIMARY KEY, hash INTEGER NOT NULL, origin TEXT NOT NULL, raw BLOB,
+        stale INTEGER NOT NULL DEFAULT 0
+    )""",
     "CREATE TABLE intent (id INTEGER PRIMARY KEY, records TEXT NOT NULL)",
     # The ends stand before the blobs: so they can be read without them.
     """CREATE TABLE lines (
         id INTEGER PRIMARY KEY,
         results_end INTEGER NOT NULL, rejects_end INTEGER NOT NULL,
+        results_of BLOB NOT NULL, rejects_of BLOB NOT NULL,
         results BLOB NOT NULL, rejects BLOB NOT NULL
     )""",
     "CREATE TABLE output (path TEXT PRIMARY KEY, accounted INTEGER NOT NULL) WITHOUT ROWID",
+    runs.SCHEMA,
+    # How many records have each outcome: kept by the database itself, so that nobody has to count them.
+    "CREATE TABLE total (outcome TEXT PRIMARY KEY, records INTEGER NOT NULL) WITHOUT ROWID",
+    *(
+        f"CREATE TRIGGER {name} AFTER {event} ON record BEGIN {change}; END"
+        for name, event, change in (
+            ("record_came", "INSERT", _COUNT),
+            ("record_went", "DELETE", _DISCOUNT),
+            ("record_changed", "UPDATE OF outcome", f"{_DISCOUNT}; {_COUNT}"),
+        )
+    ),
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {FORMAT}",
 )

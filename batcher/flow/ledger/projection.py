@@ -12,11 +12,14 @@ import pathlib
 import stat
 from collections.abc import Sequence
 
-from batcher.flow.ledger.store import Kind, Store
-from batcher.flow.sink import LineFile
+from batcher.flow.ledger.rows import Kind
+from batcher.flow.ledger.store import Store
+from batcher.flow.output import LineFile
 
 _SYNC_BYTES = 8 << 20
 """After so many bytes a file is brought to the disk: what a crash of the machine makes the next run write again."""
+_PIECE = 64 << 10
+"""Bytes written at once: what a pipe holds, so that one who still reads is told from one who has stopped."""
 _COMPARED = 64 << 10
 """Bytes before the end of what is accounted for by which a file is known for the one that was left."""
 
@@ -32,19 +35,21 @@ class Projection:
         store: the ledger.
         results: path, ``-`` for standard output, or None.
         rejects: path or None.
+        only_known: a file that the ledger does not know gets this run's lines alone as well.
 
     Raises:
         OutputFailed: a file cannot be opened or written.
     """
 
-    def __init__(self, store: Store, results: str | None, rejects: str | None) -> None:
+    def __init__(self, store: Store, results: str | None, rejects: str | None, *, only_known: bool = False) -> None:
+        self.taken = 0
         self._outputs: dict[Kind, LineFile] = {}
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
             if results is not None:
-                self._outputs["results"] = _open(store, "results", results)
+                self._outputs["results"] = _open(store, "results", results, only_known=only_known)
             if rejects is not None:
-                self._outputs["rejects"] = _open(store, "rejects", rejects)
+                self._outputs["rejects"] = _open(store, "rejects", rejects, only_known=only_known)
             stack.pop_all()
 
     def write(self, results: Sequence[bytes], rejects: Sequence[bytes]) -> None:
@@ -53,10 +58,12 @@ class Projection:
         Raises:
             OutputFailed: they cannot be written.
         """
-        if results and "results" in self._outputs:
-            self._outputs["results"].write(b"".join(results))
-        if rejects and "rejects" in self._outputs:
-            self._outputs["rejects"].write(b"".join(rejects))
+        for kind, lines in (("results", results), ("rejects", rejects)):
+            if lines and kind in self._outputs:
+                whole = b"".join(lines)
+                for at in range(0, len(whole), _PIECE):
+                    self._outputs[kind].write(whole[at : at + _PIECE])
+                    self.taken += 1
 
     def accounted(self) -> dict[str, int]:
         """By path: how many bytes of each file are on the disk for certain."""
@@ -93,7 +100,7 @@ class _Continued(LineFile):
 
     def __init__(self, store: Store, kind: Kind, path: str) -> None:
         path = os.path.realpath(path)
-        self.path = os.fsencode(path).decode(errors="backslashreplace")
+        self.path = _name(path)
         self.synced = self._size = _kept(store, kind, path, store.accounted(self.path) or 0)
         super().__init__(path, keep=self._size)
         try:
@@ -118,11 +125,18 @@ class _Continued(LineFile):
         self.synced = self._size
 
 
-def _open(store: Store, kind: Kind, path: str) -> LineFile:
+def _open(store: Store, kind: Kind, path: str, *, only_known: bool) -> LineFile:
+    if only_known and store.accounted(_name(path)) is None:
+        return LineFile(path)
     with contextlib.suppress(OSError):  # what cannot be looked at is for the opening to tell
         if path == "-" or not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
             return LineFile(path)
     return _Continued(store, kind, path)
+
+
+def _name(path: str) -> str:
+    """By which the ledger knows a file."""
+    return os.fsencode(os.path.realpath(path)).decode(errors="backslashreplace")
 
 
 def _kept(store: Store, kind: Kind, path: str, accounted: int) -> int:

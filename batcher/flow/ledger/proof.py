@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import orjson
 
-from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, OutputFailed
-from batcher.flow.ledger.store import Store, hash_number
+from batcher.flow.ledger.rows import Known, Reopened, hash_number
+from batcher.flow.ledger.store import Store
 from batcher.flow.lines import BATCH_LINES, Line
 
+_OPEN_AGAIN = "no outcome, and opened again"
+_DOUBLED = "more than one result line, and the later ones do not say why"
 _SHOWN = 5
 """Places that are named of each kind of finding."""
 
@@ -39,34 +42,35 @@ class Proof:
 
     def __init__(self, store: Store, path: str) -> None:
         self._store = store
-        self._told = _Told(store, path)
+        self._told = _Lines(store, path)
         self._doubtful = store.doubtful()
         self.records = 0
         self.findings: dict[str, tuple[int, list[str]]] = {}
 
     def hear(self, lines: list[Line]) -> None:
         """Compare the next records."""
-        known = self._store.known(self.records + 1, self.records + len(lines))
-        for line in lines:
-            self.records += 1
-            place = f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
-            digest = hash_number(line.hash)
-            intent, record = self._doubtful.get(self.records), known.get(self.records)
-            expected = intent if record is None else record.hash
-            if expected is not None and expected != digest:
-                self._find("not the line that the ledger knows at this place", place)
-            elif record is None:
-                self._find("no outcome, and never sent" if intent is None else "no outcome, and perhaps sent", place)
-            elif intent is not None:
-                self._find("an outcome, and still an intent to send", place)
-            elif not self._told.strike(line.number, digest, record.outcome):
-                self._find("no result line that says the outcome", place)
+        first, last = self.records + 1, self.records + len(lines)
+        known, reopened = self._store.known(first, last), self._store.reopened(first, last)
+        told = self._told.between(first, last)
+        accounted = []
+        for ordinal, line in enumerate(lines, first):
+            entry = _Entry(known.get(ordinal), reopened.get(ordinal), self._doubtful.get(ordinal), told.get(ordinal))
+            finding = entry.finding(line)
+            if finding is not None:
+                self._find(
+                    finding, f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
+                )
+            if finding in (None, _OPEN_AGAIN, _DOUBLED):
+                accounted.append(ordinal)
+        self._told.strike(accounted)
+        self.records = last
 
     def end(self) -> None:
         """The input has ended: nothing may be left over in the ledger."""
         last = self._store.last()
         for first in range(self.records + 1, last + 1, BATCH_LINES):
-            beyond = self._store.known(first, first + BATCH_LINES - 1).keys()
+            batch = first, first + BATCH_LINES - 1
+            beyond = self._store.known(*batch).keys() | self._store.reopened(*batch).keys()
             for ordinal in sorted(beyond | {each for each in self._doubtful if first <= each < first + BATCH_LINES}):
                 self._find("known to the ledger, and behind the end of the input", f"record {ordinal}")
         for line in self._told.left():
@@ -83,11 +87,46 @@ class Proof:
         self.findings[kind] = (count + 1, places)
 
 
-class _Told:
-    """The result lines of a ledger, in a temporary file that is gone with the process.
+class _Last(NamedTuple):
+    """What the last result line of a record says, and how many of its lines are one too many."""
 
-    They are known by line number, hash and outcome, and not by the name of their input: the same input may have had
-    another name at another time.
+    line: int
+    hash: int
+    outcome: str
+    doubled: int
+
+
+class _Entry(NamedTuple):
+    """All that a ledger holds of one record."""
+
+    known: Known | None
+    reopened: Reopened | None
+    intent: int | None
+    told: _Last | None
+
+    def finding(self, line: Line) -> str | None:
+        """What is not so where *line* is the record's: None for one outcome, and the line that says it."""
+        digest = hash_number(line.hash)
+        hashes = {self.intent, *(each.hash for each in (self.known, self.reopened) if each is not None)}
+        if hashes - {None, digest}:
+            return "not the line that the ledger knows at this place"
+        if self.known is None:
+            if self.reopened is not None:
+                return _OPEN_AGAIN
+            return "no outcome, and never sent" if self.intent is None else "no outcome, and perhaps sent"
+        if self.reopened is not None:
+            return "an outcome, and open again"
+        if self.intent is not None:
+            return "an outcome, and still an intent to send"
+        if self.told is None or self.told[:3] != (line.number, digest, self.known.outcome.value):
+            return "no result line that says the outcome"
+        return _DOUBLED if self.told.doubled else None
+
+
+class _Lines:
+    """The result lines of a ledger, by record, in a temporary file that is gone with the process.
+
+    Of several lines of one record the last is final; each but the first must say what came before it.
 
     Args:
         store: the ledger.
@@ -113,35 +152,44 @@ class _Told:
         with _writing_temporarily():
             self._db.execute("PRAGMA journal_mode = OFF")
             self._db.execute(
-                "CREATE TABLE told (line INTEGER, hash INTEGER, outcome TEXT, times INTEGER NOT NULL,"
-                " PRIMARY KEY (line, hash, outcome)) WITHOUT ROWID"
+                "CREATE TABLE told (ordinal INTEGER PRIMARY KEY, line INTEGER, hash INTEGER, outcome TEXT,"
+                " doubled INTEGER)"
             )
             self._db.execute("BEGIN")
-        for piece in store.lines("results"):
-            told = [orjson.loads(line) for line in piece.splitlines()]
-            rows = [(int(each["line"]), hash_number(each["hash"]), str(each["outcome"])) for each in told]
+        for told in store.told("results"):
+            rows = [(ordinal, *_said(orjson.loads(line))) for ordinal, line in told]
             with _writing_temporarily():
                 self._db.executemany(
-                    "INSERT INTO told VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET times = times + 1", rows
+                    "INSERT INTO told VALUES (?1, ?2, ?3, ?4, 0) ON CONFLICT DO UPDATE SET"
+                    " line = ?2, hash = ?3, outcome = ?4, doubled = doubled + ?5",
+                    rows,
                 )
 
-    def strike(self, line: int, digest: int, outcome: Outcome) -> bool:
-        """Take one such line away; False where there is none."""
+    def between(self, first: int, last: int) -> dict[int, _Last]:
+        """Those of the records from ordinal *first* to *last*."""
         with _writing_temporarily():
-            changed = self._db.execute(
-                "UPDATE told SET times = times - 1 WHERE line = ? AND hash = ? AND outcome = ? AND times > 0",
-                (line, digest, outcome.value),
-            )
-        return changed.rowcount == 1
+            rows = self._db.execute("SELECT * FROM told WHERE ordinal BETWEEN ? AND ?", (first, last))
+            return {ordinal: _Last(*said) for ordinal, *said in rows}
+
+    def strike(self, ordinals: Iterable[int]) -> None:
+        """Take away those of some records, which are accounted for."""
+        with _writing_temporarily():
+            self._db.executemany("DELETE FROM told WHERE ordinal = ?", ((ordinal,) for ordinal in ordinals))
 
     def left(self) -> Iterator[int]:
         """The line number of each that was not taken away."""
         with _writing_temporarily():
-            for line, times in self._db.execute("SELECT line, times FROM told WHERE times > 0 ORDER BY line"):
-                yield from [line] * times
+            for (line,) in self._db.execute("SELECT line FROM told ORDER BY ordinal"):
+                yield line
 
     def close(self) -> None:
         self._db.close()
+
+
+def _said(members: dict[str, Any]) -> tuple[int, int, str, bool]:
+    """Line, hash and outcome of a result line, and whether it would be one too many behind another of its record."""
+    same_again = "origin" not in members and "settled" not in members
+    return int(members["line"]), hash_number(members["hash"]), str(members["outcome"]), same_again
 
 
 @contextlib.contextmanager

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from batcher.core.events import Committed, Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
 from batcher.flow.job import Job
+from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.projecting import Durable, Projecting
 from batcher.flow.ledger.projection import Projection
-from batcher.flow.ledger.store import Commit, Store, hash_number
+from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.runs import Reading
+from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.windows import Pace, Windows
 
 _GATHER = 0.02
 """Seconds for which outcomes alone wait for more; intents never wait."""
-_QUICK = 0.01
-"""A commit is taken to need at least so many seconds: smaller ones would cost more than they carry."""
-_SMOOTHING = 0.5
+
+
+class _Batch(NamedTuple):
+    """What a commit carries, who waits for it, how many results it holds, and the sum of their sizes."""
+
+    commit: Commit
+    declared: list[Job]
+    ended: int
+    size: int
 
 
 class LedgerWriter:
@@ -36,6 +47,12 @@ class LedgerWriter:
         observer: hears of commits.
         clock: seconds, monotonic.
         limit: asks for the concurrency limit.
+
+    Attributes:
+        reading: asks how far the input was read, which commits write down.
+        account: asks for what the run has to tell of itself, where that is due.
+        patient: asks whether a reader of the results who has stopped reading is to be waited for: not when the run was
+            interrupted, because the ledger holds what was not written.
     """
 
     def __init__(
@@ -51,23 +68,22 @@ class LedgerWriter:
         self._observer = observer
         self._clock = clock
         self._limit = limit
-        self._windows = store.windows()
-        self._window_of = {ordinal: number for number, window in self._windows.items() for ordinal in window}
-        self._next_window = max(self._windows, default=0) + 1
+        self._windows = Windows(store.windows())
+        self._pace = Pace(clock())
         self._commit = Commit()
         self._declared: list[Job] = []
         self._count = 0
         self._size = 0
+        self._under_way: tuple[Future[None], _Batch] | None = None
+        self._told: tuple[object, ...] = ()
         self._tell_declared: Callable[[Sequence[Job]], None] = lambda _jobs: None
         self._tell_broken: Callable[[OutputFailed], None] = lambda _error: None
-        self._durable: asyncio.Queue[tuple[Commit, int, int] | None] = asyncio.Queue()
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
         self._finished = False
-        self._seconds = _QUICK
-        self._rate: float | None = None
-        self._rate_from = clock()
-        self._rate_count = 0
+        self.reading: Callable[[], Reading | None] = lambda: None
+        self.account: Callable[[], bytes | None] = lambda: None
+        self.patient: Callable[[], bool] = lambda: True
 
     @property
     def uncommitted(self) -> int:
@@ -83,33 +99,23 @@ class LedgerWriter:
     def wanted(self, ahead: int, limit: int) -> int:
         """How many more records are to be declared now.
 
-        As many as two commits will need at the present rate, at least 1 and at most twice the limit; 0 while half of
-        that is ahead still, so that commits carry something.
-
         Args:
             ahead: records that are declared and not sent.
             limit: the concurrency limit.
         """
-        rate = self._rate if self._rate is not None else limit / self._seconds
-        need = min(max(1, math.ceil(2 * rate * max(self._seconds, _QUICK))), 2 * limit)
-        return need - ahead if 2 * ahead < need else 0
+        return self._pace.wanted(ahead, limit)
 
     def declare(self, jobs: Sequence[Job]) -> None:
         """Make durable that *jobs* may be sent from now on."""
-        number = self._next_window
-        self._next_window += 1
-        window = {job.ordinal: hash_number(job.line.hash) for job in jobs}
-        self._window_of |= dict.fromkeys(window, number)
-        self._windows[number] = window
-        self._commit.windows[number] = window
+        self._windows.declare(jobs)
+        self._pace.declared(len(jobs))
         self._declared += jobs
-        self._rate_count += len(jobs)
         self._something.set()
         self._urgent.set()
 
     def retract(self, job: Job) -> None:
         """*job* was not sent, or turned away unread, and will wait: it is not doubtful while it does."""
-        self._settle(job.ordinal)
+        self._windows.settle(job.ordinal)
         job.declared = False
         self._something.set()
 
@@ -120,18 +126,26 @@ class LedgerWriter:
         self._tell_broken = broken
 
     def put(self, result: Result, size: int) -> None:
-        """Take a result, and settle the record's intent."""
-        self._settle(result.ordinal)
-        commit = self._commit
-        # Unsent is no final outcome: the ledger knows such a record by knowing nothing of it.
-        if result.outcome is not Outcome.UNSENT:
-            commit.records.append((result.ordinal, hash_number(result.hash), result.outcome))
-            commit.results.append(result.to_json())
-            if result.outcome is not Outcome.DELIVERED:
-                commit.rejects.append(result.to_reject())
+        """Take a result, and settle the record's intent, but for one that is to stand."""
+        if not result.standing:
+            digest = self._windows.settle(result.ordinal)
+            # Unsent is no final outcome: the ledger knows such a record by knowing nothing of it.
+            if result.outcome is not Outcome.UNSENT:
+                self._keep_result(result, hash_number(result.hash) if digest is None else digest)
         self._count += 1
         self._size += size
         self._something.set()
+
+    def _keep_result(self, result: Result, digest: int) -> None:
+        commit = self._commit
+        commit.records.append((result.ordinal, digest, result.outcome))
+        commit.results.append(result.to_json())
+        commit.results_of.append(result.ordinal)
+        if result.outcome is not Outcome.DELIVERED:
+            commit.rejects.append(result.to_reject())
+            commit.rejects_of.append(result.ordinal)
+        if result.origin is not None:
+            commit.closed.append(result.ordinal)
 
     def finish(self) -> None:
         """Nothing more will be put."""
@@ -142,95 +156,94 @@ class LedgerWriter:
     async def run(self, written: Callable[[int, int], None]) -> None:
         """Commit, and write what is durable, until all is out.
 
+        However it ends, also by cancellation, it tries to commit every outcome that it knows.
+
         Args:
             written: is told how many results are out, and the sum of their sizes.
 
         Raises:
             OutputFailed: the ledger cannot be written. What was committed before stays.
         """
-        loop = asyncio.get_running_loop()
-        # Two: a reader of the results who has stopped reading must not keep outcomes from the ledger.
-        with ThreadPoolExecutor(2, "ledger") as threads:
-            projecting = asyncio.create_task(self._project(threads, written))
+        with contextlib.closing(self._store), ThreadPoolExecutor(1, "ledger") as thread:
+            projecting = Projecting(self._projection, written, self._tell_broken)
             try:
-                await self._keep(threads)
-            finally:
-                self._durable.put_nowait(None)
-                await projecting
-                await loop.run_in_executor(threads, self._close)
+                await self._keep(thread, projecting)
+                projecting.finish()
+                all_written = await projecting.join(patient=self.patient)
+            except BaseException:
+                self._break_off(projecting)
+                raise
+            if all_written:
+                await asyncio.shield(asyncio.wrap_future(thread.submit(self._account)))
 
-    async def _keep(self, threads: ThreadPoolExecutor) -> None:
+    async def _keep(self, thread: ThreadPoolExecutor, projecting: Projecting) -> None:
         """Commit until all is in the ledger."""
-        loop = asyncio.get_running_loop()
         finished = False
         while not finished or self._count or self._declared:
             await self._something.wait()
             await self._gather()
             finished = self._finished
             self._something.clear()
-            commit, declared, count, size = self._take()
+            batch = self._take()
             began = self._clock()
-            await loop.run_in_executor(threads, self._store.commit, commit)
-            self._learn(began, len(commit.records))
-            for job in declared:
+            future = thread.submit(self._store.commit, batch.commit)
+            self._under_way = future, batch
+            # A cancellation is not to reach what waits for the thread.
+            await asyncio.shield(asyncio.wrap_future(future))
+            self._under_way = None
+            now = self._clock()
+            self._pace.committed(now - began, now)
+            self._observer.notice(Committed(now - began, len(batch.commit.records)))
+            for job in batch.declared:
                 job.declared = True
-            self._tell_declared(declared)
-            self._durable.put_nowait((commit, count, size))
-
-    async def _project(self, threads: ThreadPoolExecutor, written: Callable[[int, int], None]) -> None:
-        """Write what is durable to the files, for as long as they can be written."""
-        loop = asyncio.get_running_loop()
-        broken = False
-        while (durable := await self._durable.get()) is not None:
-            commit, count, size = durable
-            if not broken:
-                try:
-                    await loop.run_in_executor(threads, self._projection.write, commit.results, commit.rejects)
-                except OutputFailed as error:
-                    broken = True
-                    self._tell_broken(error)
-            written(count, size)
+            projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
+            self._tell_declared(batch.declared)
 
     async def _gather(self) -> None:
         """Let outcomes alone wait a moment for more."""
-        try:
-            async with asyncio.timeout(_GATHER):
-                await self._urgent.wait()
-        except TimeoutError:
-            pass
+        if not self._urgent.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), _GATHER)
         self._urgent.clear()
 
-    def _take(self) -> tuple[Commit, list[Job], int, int]:
-        commit, declared, count, size = self._commit, self._declared, self._count, self._size
-        # A window goes to the thread as it is now: it may change while it is being written.
-        commit.windows = {number: dict(window) for number, window in commit.windows.items()}
-        for number, window in commit.windows.items():
-            if not window:
-                del self._windows[number]
-        commit.accounted = self._projection.accounted()
-        commit.limit = self._limit()
+    def _take(self) -> _Batch:
+        commit = self._commit
+        # Windows go to the thread as they are now: they may change while they are being written.
+        commit.windows = self._windows.take()
+        accounted, limit = self._projection.accounted(), self._limit()
+        if self._told != (accounted, limit):
+            self._told = accounted, limit
+            commit.accounted, commit.limit = accounted, limit
+        commit.reading, commit.account = self.reading(), self.account()
+        batch = _Batch(commit, self._declared, self._count, self._size)
         self._commit, self._declared, self._count, self._size = Commit(), [], 0, 0
-        return commit, declared, count, size
+        return batch
 
-    def _settle(self, ordinal: int) -> None:
-        number = self._window_of.pop(ordinal, None)
-        if number is not None:
-            left = self._windows[number]
-            del left[ordinal]
-            self._commit.windows[number] = left
+    def _break_off(self, projecting: Projecting) -> None:
+        """Bring what is known into the ledger, and what it holds into the files; blocks, for nothing goes on anyway."""
+        batches = []
+        if self._under_way is not None:
+            future, batch = self._under_way
+            if future.exception() is None:
+                projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
+            else:
+                batches.append(batch)
+            for job in batch.declared:  # nobody was told, so none of them was sent
+                self._windows.settle(job.ordinal)
+        for job in self._declared:
+            self._windows.settle(job.ordinal)
+        batches.append(self._take())
+        with contextlib.suppress(OutputFailed):  # as told already, or the run ends with worse
+            for batch in batches:
+                self._store.commit(batch.commit)
+                projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
+        projecting.finish()
+        if projecting.join_now():
+            with contextlib.suppress(OutputFailed):
+                self._account()
 
-    def _learn(self, began: float, records: int) -> None:
-        now = self._clock()
-        self._seconds += (now - began - self._seconds) * _SMOOTHING
-        if now - self._rate_from > 2 * self._seconds:
-            rate = self._rate_count / (now - self._rate_from)
-            self._rate = rate if self._rate is None else self._rate + (rate - self._rate) * _SMOOTHING
-            self._rate_from, self._rate_count = now, 0
-        self._observer.notice(Committed(now - began, records))
-
-    def _close(self) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._store.close)
-            stack.callback(self._projection.close)
+    def _account(self) -> None:
+        """Write down that all is in the files, and let go of them."""
+        with contextlib.closing(self._projection):
             self._projection.sync()
-            self._store.commit(Commit(accounted=self._projection.accounted()))
+            self._store.commit(Commit(accounted=self._projection.accounted(), reading=self.reading()))

@@ -1,0 +1,82 @@
+"""What resubmit submits: records of a ledger that are opened again, or the records of rejects lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import os.path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batcher.errors import SettingsError
+from batcher.flow.ledger.selection import Left
+from batcher.observe.words import plural
+from batcher.settings import Settings
+
+_SQLITE = b"SQLite format 3\0"
+"""The first bytes of a ledger, which is a database of SQLite: https://www.sqlite.org/fileformat.html."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Records are submitted once more.
+
+    Attributes:
+        of_ledger: they come from the ledger itself; else the inputs are files of rejects lines.
+        allow_stale: also those of whose key a later one was delivered.
+    """
+
+    of_ledger: bool
+    allow_stale: bool = False
+
+
+def is_ledger(path: str) -> bool:
+    """Whether *path* is a ledger rather than a rejects file; what cannot be read is for others to tell."""
+    try:
+        if path == "-" or not Path(path).is_file():  # to open a pipe would take what is in it
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
+
+
+def of_ledger(settings: Settings, ledger: str) -> Settings:
+    """*settings* for submitting again what *ledger* holds.
+
+    Raises:
+        SettingsError: they name another ledger, or records of an input.
+    """
+    if settings.ledger is not None and os.path.realpath(settings.ledger) != os.path.realpath(ledger):
+        problem = f"{settings.ledger} is another ledger than {ledger}, whose records are submitted again"
+        raise SettingsError("--ledger", problem, "leave it out: the outcomes are kept where the records come from")
+    for flag, given in (("--skip", settings.skip), ("--limit", settings.limit is not None)):
+        if given:
+            raise SettingsError(flag, "no input is read, the records come from the ledger", "leave it out")
+    return dataclasses.replace(settings, ledger=ledger)
+
+
+def notes(left: Left, ledger: str) -> Iterator[str]:
+    """What is not submitted again, and what to do about it, in words."""
+    if left.held:
+        yield (
+            f"{plural(left.held, 'record')} in doubt held back: find out what became of them and tell it with "
+            f"veetro-batch settle {ledger} --line N --applied or --not-applied, or send them again with "
+            "--in-doubt resend"
+        )
+    if left.stale:
+        more = ", …" if left.stale > len(left.stale_lines) else ""
+        yield (
+            f"{plural(left.stale, 'record')} refused as stale, because a later one of the same key was delivered "
+            f"({', '.join(left.stale_lines)}{more}): --allow-stale sends them all the same"
+        )
+    if left.cut:
+        yield (
+            f"{plural(left.cut, 'record')} not whole in the ledger, which keeps 64 KiB of a line: correct and submit "
+            "them from their input; those in doubt can be settled"
+        )
+    if left.crashed:
+        yield (
+            f"{plural(left.crashed, 'record')} may have been sent when a run was killed, and only the input has them: "
+            "run the command of that run again"
+        )

@@ -1,0 +1,95 @@
+"""What one transaction makes durable, and the statements that do it.
+
+Rows go in through ``json_each``, one statement for all of a kind: a statement a row would give up Python's interpreter
+lock once a row, and wait as often to have it back.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import orjson
+
+from batcher.core.verdict import Outcome
+from batcher.flow.ledger.packing import Packer
+from batcher.flow.ledger.runs import Reading
+
+Statement: TypeAlias = tuple[str, tuple[str | int | bytes, ...]]
+
+# WHERE true: else the parser takes ON for a join's. OR REPLACE would delete without a trigger.
+_OUTCOMES = """INSERT INTO record SELECT key, value, ? FROM json_each(?) WHERE true
+    ON CONFLICT (ordinal) DO UPDATE SET hash = excluded.hash, outcome = excluded.outcome"""
+_LINES = """INSERT INTO lines (results_end, rejects_end, results_of, rejects_of, results, rejects) VALUES (
+    ? + coalesce((SELECT results_end FROM lines ORDER BY id DESC LIMIT 1), 0),
+    ? + coalesce((SELECT rejects_end FROM lines ORDER BY id DESC LIMIT 1), 0),
+    ?, ?, ?, ?)"""
+
+
+@dataclass(slots=True)
+class Commit:
+    """What one transaction makes durable.
+
+    Attributes:
+        windows: new windows by their number, and old ones whose intents are partly settled: what is in each,
+            ordinal → hash; an empty one is forgotten.
+        records: (ordinal, hash, outcome) of records that have their outcome, each once.
+        results: their result lines.
+        rejects: their rejects lines.
+        results_of: whose result lines they are, by ordinal, in their order.
+        rejects_of: likewise.
+        closed: ordinals of records that were open again and have an outcome now.
+        accounted: bytes of each output file, by path, that earlier commits' lines have filled.
+        limit: the concurrency limit, where it has changed.
+        reading: how far the run has read its input.
+        account: what the run has to tell of itself.
+    """
+
+    windows: dict[int, dict[int, int]] = field(default_factory=dict)
+    records: list[tuple[int, int, Outcome]] = field(default_factory=list)
+    results: list[bytes] = field(default_factory=list)
+    rejects: list[bytes] = field(default_factory=list)
+    results_of: list[int] = field(default_factory=list)
+    rejects_of: list[int] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+    accounted: dict[str, int] = field(default_factory=dict)
+    limit: int | None = None
+    reading: Reading | None = None
+    account: bytes | None = None
+
+    def statements(self, packer: Packer) -> Iterator[Statement]:
+        """What is to be executed for it, but for what ``runs`` keeps."""
+        windows = {number: window for number, window in self.windows.items() if window}
+        if windows:
+            yield "INSERT OR REPLACE INTO intent SELECT key, value FROM json_each(?)", (_json(windows),)
+        settled = [number for number, window in self.windows.items() if not window]
+        if settled:
+            yield "DELETE FROM intent WHERE id IN (SELECT value FROM json_each(?))", (_json(settled),)
+        for outcome, records in self._by_outcome().items():
+            yield _OUTCOMES, (outcome, _json(records))
+        if self.closed:
+            yield "DELETE FROM reopened WHERE ordinal IN (SELECT value FROM json_each(?))", (_json(self.closed),)
+        if self.results or self.rejects:
+            yield self._lines(packer)
+        if self.accounted:
+            yield "INSERT OR REPLACE INTO output SELECT key, value FROM json_each(?)", (_json(self.accounted),)
+        if self.limit is not None:
+            yield "INSERT OR REPLACE INTO meta VALUES ('limit', ?)", (self.limit,)
+
+    def _by_outcome(self) -> dict[str, dict[int, int]]:
+        """The records as ordinal → hash, which ``json_each`` takes apart without looking at a row twice."""
+        return {
+            outcome.value: {ordinal: line for ordinal, line, found in self.records if found is outcome}
+            for outcome in {outcome for _, _, outcome in self.records}
+        }
+
+    def _lines(self, packer: Packer) -> Statement:
+        results, rejects = b"".join(self.results), b"".join(self.rejects)
+        of = (packer.pack(array.array("q", ordinals).tobytes()) for ordinals in (self.results_of, self.rejects_of))
+        return _LINES, (len(results), len(rejects), *of, packer.pack(results), packer.pack(rejects))
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()

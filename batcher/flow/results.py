@@ -1,0 +1,56 @@
+"""The result of a line: of a record that has ended, and of a line that cannot become one."""
+
+from __future__ import annotations
+
+from batcher.core.record import RecordReader, differs, key_as_json
+from batcher.core.result import Origin, Result
+from batcher.core.retry import Ended
+from batcher.core.verdict import Judgement, Outcome, Problem
+from batcher.errors import RecordError
+from batcher.flow.job import Job
+from batcher.flow.source import Line
+
+
+def result_of(job: Job, ended: Ended, judgement: Judgement | None, now: float) -> Result:
+    """The result of *job*, which ended at *now*: by an attempt that meant *judgement*, or because the run ends."""
+    answered = judgement if ended.outcome is Outcome.DELIVERED else None
+    return Result(
+        line=job.line.number,
+        outcome=ended.outcome,
+        key=key_as_json(job.record.key),
+        attempts=job.history.attempts + (0 if job.origin is None else job.origin.attempts),
+        seconds=now - job.read_at,
+        hash=job.line.hash,
+        fields=b"" if answered is None else answered.result,
+        problem=ended.problem,
+        input=job.line.input,
+        origin=job.origin,
+        ordinal=job.ordinal,
+        mismatch=answered is not None and differs(job.record.key, answered.key),
+        raw=job.line.raw,
+        standing=job.crashed and judgement is None,
+    )
+
+
+def invalid(
+    line: Line, error: RecordError, reader: RecordReader, ordinal: int = 0, origin: Origin | None = None
+) -> Result:
+    """The result of a line, the run's record number *ordinal*, that cannot become a record because of *error*.
+
+    One that was in doubt by its *origin* stays so: it had been a record once, and was sent.
+    """
+    doubt = None if origin is None else origin.doubt
+    return Result(
+        line=line.number,
+        outcome=Outcome.INVALID if doubt is None else Outcome.IN_DOUBT,
+        key=None if line.problem is not None else key_as_json(reader.key_of(line.raw)),
+        attempts=0 if origin is None else origin.attempts,
+        seconds=0.0,
+        hash=line.hash,
+        problem=doubt or Problem(error.kind, error.message, error.field),
+        input=line.input,
+        origin=origin,
+        ordinal=ordinal,
+        raw=line.raw,
+        truncated=line.size > len(line.raw),
+    )

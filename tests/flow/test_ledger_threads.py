@@ -1,0 +1,45 @@
+"""A thread that reads the ledger while it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from batcher.core.verdict import Outcome
+from batcher.flow.ledger.memory import Memory
+from batcher.flow.ledger.store import Commit, Store
+
+
+async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at the past that was cancelled goes on in its thread: closing waits for it, and crashes nothing."""
+    path = str(tmp_path / "run.ledger")
+    with contextlib.closing(Store(path, create=True)) as store:
+        store.commit(Commit(records=[(1, 1, Outcome.DELIVERED)]))
+    reading = Store(path)
+    memory = Memory(reading)
+    began, go_on = threading.Event(), threading.Event()
+    known = reading.known
+
+    def slowly(first: int, last: int) -> object:
+        with reading.reading():
+            began.set()
+            go_on.wait()
+            return known(first, last)
+
+    monkeypatch.setattr(reading, "known", slowly)
+    looking = asyncio.create_task(memory.look_up(1, 1))
+    await asyncio.to_thread(began.wait)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    closing = asyncio.create_task(asyncio.to_thread(reading.close))
+    early, _ = await asyncio.wait({closing}, timeout=0.1)
+    go_on.set()
+    await closing
+    assert not early
