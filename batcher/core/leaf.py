@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
 
+from batcher.core.quick import Usual
 from batcher.errors import RecordError, TemplateError
 
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
@@ -38,7 +39,9 @@ class LeafType:
         to_json: the JSON value of an answer's text. Answers are reported, not judged: a text that is none of this
             type's is given as it is.
         quoted: its JSON form is a string.
-        optional: an absent value is left out of the envelope, which the service takes for null.
+        optional: an absent value is left out of the envelope, which the service takes for null; only for
+            quoted types.
+        usual: the values that are nearly all.
     """
 
     name: str
@@ -46,6 +49,7 @@ class LeafType:
     from_text: Callable[[str], Any]
     answer: str
     to_json: Callable[[str], Any]
+    usual: Usual
     quoted: bool = True
     optional: bool = False
 
@@ -206,7 +210,7 @@ def _enumeration(text: str, members: tuple[str, ...]) -> LeafType:
                 "bad_enum", f"{_quote(value)} is none of {', '.join(members)}{_meant(value, members)}"
             ) from None
 
-    return LeafType(text, to_xml, str, r"[A-Za-z0-9_]+", str)
+    return LeafType(text, to_xml, str, r"[A-Za-z0-9_]+", str, Usual(f"type({{v}}) is str and {{v}} in {members!r}"))
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str | None:
@@ -244,12 +248,37 @@ def _quote(value: Any) -> str:
     return quoted if cut == value else f"{quoted}…"
 
 
+_USUAL_INT = Usual(f"type({{v}}) is int and {_INT_MIN} <= {{v}} <= {_INT_MAX}")
+_USUAL_BOOLEAN = Usual("type({v}) is bool", "('true' if {v} else 'false')")
+_USUAL_DATE = Usual("type({v}) is str and is_plain_date({v}) is not None", names={"is_plain_date": _is_plain_date})
+_USUAL_STRING = Usual(
+    "type({v}) is str and find_special({v}) is None and not {v}.isspace()", names={"find_special": _find_special}
+)
+
 _TYPES = {
     leaf.name: leaf
     for leaf in (
-        LeafType("int", _int_to_xml, _int_from_text, r"(?:0|-?[1-9][0-9]{0,9})", _int_to_json, quoted=False),
-        LeafType("boolean", _boolean_to_xml, _boolean_from_text, r"(?:true|false)", _boolean_to_json, quoted=False),
-        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]+", str),
-        LeafType("string", _string_to_xml, str, '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*', str, optional=True),
+        LeafType(
+            "int", _int_to_xml, _int_from_text, r"(?:0|-?[1-9][0-9]{0,9})", _int_to_json, _USUAL_INT, quoted=False
+        ),
+        LeafType(
+            "boolean",
+            _boolean_to_xml,
+            _boolean_from_text,
+            r"(?:true|false)",
+            _boolean_to_json,
+            _USUAL_BOOLEAN,
+            quoted=False,
+        ),
+        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]+", str, _USUAL_DATE),
+        LeafType(
+            "string",
+            _string_to_xml,
+            str,
+            '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*',
+            str,
+            _USUAL_STRING,
+            optional=True,
+        ),
     )
 }

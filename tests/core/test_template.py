@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
 from batcher.core.answer import Matcher
@@ -20,6 +21,7 @@ from tests.core.samples import (
     STRINGS,
     VALID,
     as_text,
+    characters,
     envelope,
     quickly,
     record,
@@ -116,6 +118,43 @@ def test_an_envelope_reads_back_as_the_record(soap: Soap, values: dict[str, Any]
     found = {etree.QName(element).localname: element.text or "" for element in given}
     assert found == {name: as_text(value) for name, value in values.items() if value is not None}
     assert strings == sum(isinstance(value, str) for value in values.values())
+
+
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**33), 2**33),
+    st.text(characters),
+    st.sampled_from(sorted(VALID.values(), key=str)),
+)
+
+
+@pytest.mark.parametrize("defaults", [{}, {"SourceName": "none", "Retried": 3}], ids=["no defaults", "defaults"])
+@quickly
+@given(
+    values=records,
+    changes=st.dictionaries(st.sampled_from([*FIELDS, "Extra"]), anything, max_size=2),
+    without=st.sets(st.sampled_from(STRINGS), max_size=3),
+)
+def test_the_quick_way_writes_what_the_careful_one_does(
+    defaults: dict[str, Any], values: dict[str, Any], changes: dict[str, Any], without: set[str]
+) -> None:
+    """For whatever record: the quick way makes the careful way's envelope, or leaves the record to it."""
+    template = Template(SET_RECORD, SOAP_11, defaults)
+    values = {name: value for name, value in (values | changes).items() if name not in without}
+    quick = template._quick(values)
+    if quick is not None:
+        assert quick == template._render_carefully(values)
+
+
+def test_a_usual_record_goes_the_quick_way() -> None:
+    """All fields given, or strings left out, as nearly all records are: no leaf is looked at by itself."""
+    template = Template(SET_RECORD, SOAP_11)
+    day = "2024-05-31T09:30:00Z"
+    usual = record("ErrorMsg", LocalTimeStamp=day, DateLastModifiedRemoteUtc=day)
+    assert template._quick(usual) == template._render_carefully(usual)
+    assert template._quick(usual | {"ErrorMsg": "none"}) == template._render_carefully(usual | {"ErrorMsg": "none"})
+    assert template._quick(usual | {"ErrorMsg": None}) is None
 
 
 def test_an_absent_string_is_left_out_and_an_empty_one_is_not() -> None:

@@ -1,0 +1,95 @@
+"""The envelope of a usual record in one expression: a function written for one template, and compiled at the start.
+
+Nearly every record has a plain value of the right type in every field. For these the function asks one condition of all
+fields and puts their texts between the literal pieces: twice as fast as going from leaf to leaf. For any other record
+it says None, and the way from leaf to leaf finds out what is unusual or wrong. It accepts nothing that the other way
+would write differently, and a property test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+Quick: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, int] | None]
+"""A record's values → its envelope's text, and how many of them are strings in JSON; or None."""
+
+
+class Usual(NamedTuple):
+    """A leaf type's usual values, in Python's words, with ``{v}`` for the value.
+
+    Attributes:
+        condition: holds for values whose text needs no more than *text*.
+        text: expression of what an f-string makes the text in the envelope of; the value itself unless it says
+            otherwise, and always for optional types.
+        names: what both use.
+    """
+
+    condition: str
+    text: str = "{v}"
+    names: Mapping[str, object] = {}
+
+
+class Place(NamedTuple):
+    """Where a leaf's text goes: behind the literal text *before* it.
+
+    Attributes:
+        before: literal text.
+        name: of the field.
+        usual: of its type.
+        quoted: its JSON form is a string.
+        optional: it is left out, tags and all, where its value is absent.
+        opening, closing: its tags, where they are not part of the literal texts.
+    """
+
+    before: str
+    name: str
+    usual: Usual
+    quoted: bool
+    optional: bool
+    opening: str
+    closing: str
+
+
+def compile_quick(places: Sequence[Place], after: str) -> Quick:
+    """The function for these *places* and the literal text *after* the last."""
+    names: dict[str, object] = {}
+    reads, conditions, texts, envelope = [], [], [], ""
+    for number, place in enumerate(places):
+        v = f"v{number}"
+        condition, text = place.usual.condition.format(v=v), place.usual.text.format(v=v)
+        names |= place.usual.names
+        reads.append(f"{v} = get({place.name!r})")
+        envelope += _literal(place.before)
+        whole = f"{_literal(place.opening)}{{{v}}}{_literal(place.closing)}"
+        if place.optional:
+            conditions.append(f"({v} is None or ({condition}))")
+            texts.append(f"{v} = '' if {v} is None else f{whole!r}")
+            envelope += f"{{{v}}}"
+        else:
+            conditions.append(condition)
+            if text != v:
+                texts.append(f"{v} = {text}")
+            envelope += whole
+    envelope += _literal(after)
+    absent = " + ".join(f"(v{number} is None)" for number, place in enumerate(places) if place.optional) or "0"
+    quoted = sum(place.quoted for place in places)
+    lines = [
+        "def quick(values):",
+        "    get = values.get",
+        *(f"    {read}" for read in reads),
+        f"    absent = {absent}",
+        # A null that is given, or a field that nobody knows, makes the numbers differ.
+        f"    if len(values) != {len(places)} - absent or not ({' and '.join(conditions) or True}):",
+        "        return None",
+        *(f"    {text}" for text in texts),
+        f"    return f{envelope!r}, {quoted} - absent",
+    ]
+    exec("\n".join(lines), names)  # noqa: S102 - of our own operation files and types; names stand in it as literals
+    quick: Quick = names["quick"]  # type: ignore[assignment] # what the lines define
+    return quick
+
+
+def _literal(text: str) -> str:
+    """*text* within an f-string."""
+    return text.replace("{", "{{").replace("}", "}}")
