@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import orjson
 
@@ -24,8 +20,7 @@ from batcher.core.retry import Policy, RetryBudget
 from batcher.core.soap import VERSIONS
 from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
-from batcher.core.verdict import Outcome
-from batcher.errors import OutputFailed, SettingsError
+from batcher.credentials import read_secret, read_secrets
 from batcher.flow.ledger import runs
 from batcher.flow.ledger.lock import Lock
 from batcher.flow.ledger.memory import Memory, Recalls
@@ -35,18 +30,16 @@ from batcher.flow.ledger.runs import Reading
 from batcher.flow.ledger.selection import Left, select
 from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
-from batcher.flow.output import LineFile
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline, Times
 from batcher.flow.rejects import Rejects
 from batcher.flow.service import Service
-from batcher.flow.session import Credentials, Session
-from batcher.flow.sink import FileSink, Sink
+from batcher.flow.session import Session
+from batcher.flow.sink import Sink
 from batcher.flow.source import FileSource, Source
 from batcher.flow.transport import Route, open_transport
+from batcher.kept import Kept
 from batcher.operations import load
-from batcher.options.texts import PASSWORD, SESSION_KEY
 from batcher.settings import Settings
-from batcher.values import Secret
 
 OPERATION = "SetOutlookSyncRecord"
 LOGIN = "AuthenticateWebSafe"
@@ -76,7 +69,7 @@ class Parts:
             settings.session_fault_pattern,
             settings.transient_fault_pattern,
         )
-        credentials, key = _read_secrets(settings)
+        credentials, key = read_secrets(settings)
         self.transport = open_transport(_route(settings))
         session_file = settings.session_file
         session = Session(
@@ -89,7 +82,7 @@ class Parts:
             time.time,
             credentials=credentials,
             key=key,
-            reread=None if session_file is None else lambda: _read_secret(session_file, "--session-file"),
+            reread=None if session_file is None else lambda: read_secret(session_file, "--session-file"),
         )
         self._service = Service(
             transport=self.transport,
@@ -172,51 +165,6 @@ class Parts:
         return kept
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An open ledger.
-
-    Attributes:
-        path: where it is.
-        lock: held until the run has ended.
-        writer: keeps it; the run's sink.
-        memory: what earlier runs have left; the run's source as well, where the ledger's records are submitted again.
-        reading: the memory's connection.
-        earlier: records by outcome that earlier runs have brought to their end.
-        left: what of it is not submitted again.
-    """
-
-    path: str
-    lock: Lock
-    writer: LedgerWriter
-    memory: Memory | Reopened
-    reading: Store
-    earlier: Mapping[Outcome, int]
-    left: Left
-
-    @property
-    def accounts(self) -> list[bytes]:
-        """What the runs before this one have told of themselves."""
-        with self.reading.reading() as db:
-            return [account for *_, account in runs.accounts(db)[:-1]]
-
-    def end(self, exit_code: int, account: bytes) -> None:
-        """Write down how the run has ended and what it has to tell of itself, once the writer has ended."""
-        # A ledger that cannot be written is why such a run ends.
-        with (
-            contextlib.suppress(OutputFailed),
-            contextlib.closing(Store(self.path, write=True)) as store,
-            store.writing() as db,
-        ):
-            runs.end(db, time.time(), exit_code)
-            runs.keep(db, account)
-
-    def close(self) -> None:
-        """Let go of it, once the writer has ended."""
-        self.reading.close()
-        self.lock.close()
-
-
 def _identity_of(settings: Settings) -> dict[str, str]:
     """What a ledger is bound to, whatever its input is."""
     return {
@@ -261,85 +209,3 @@ def open_rejects(settings: Settings) -> Rejects:
     longest = Rejects.longest(settings.max_line_bytes)
     source = FileSource(settings.inputs, max_line_bytes=longest, skip=settings.skip, limit=settings.limit)
     return Rejects(source, settings.max_line_bytes)
-
-
-def open_outputs(settings: Settings) -> tuple[FileSink, dict[str, str]]:
-    """Where results and rejects go, and the names of those that are files.
-
-    Raises:
-        OutputFailed: one cannot be opened.
-        SettingsError: one is an input by another name.
-    """
-    files = name_outputs(settings)
-    sink = FileSink(
-        LineFile(files["results"]) if "results" in files else None,
-        LineFile(files["rejects"]) if "rejects" in files else None,
-    )
-    return sink, {name: path for name, path in files.items() if path != "-"}
-
-
-def name_outputs(settings: Settings) -> dict[str, str]:
-    """The paths that results and rejects go to, where they go anywhere; a terminal is not flooded with them.
-
-    Raises:
-        OutputFailed: standard output is meant, and closed.
-        SettingsError: one is an input by another name.
-    """
-    results = settings.results
-    if results == "-" and sys.stdout is None:
-        raise OutputFailed("standard output is closed: name a file with --results")
-    if results == "-" and os.isatty(1):
-        results = time.strftime("./veetro-results-%Y%m%d-%H%M%S.ndjson")
-    _refuse_inputs(settings)
-    return {name: path for name, path in (("results", results), ("rejects", settings.rejects)) if path is not None}
-
-
-def _refuse_inputs(settings: Settings) -> None:
-    """No file is written while it is read, whatever names lead to it: a link, or a redirection of the shell."""
-    inputs = {_identity(0 if path == "-" else path): path for path in settings.inputs}
-    for option, path in (
-        ("--results", settings.results),
-        ("--rejects", settings.rejects),
-        ("--summary", settings.summary),
-        ("--report", settings.report),
-        ("--metrics-file", settings.metrics_file),
-        ("--ledger", settings.ledger),
-    ):
-        if path is None:
-            continue
-        same = inputs.get(_identity(1 if path == "-" else path) or ())
-        if same is not None:
-            problem = f"{path} is the same file as INPUT {same}, which would be lost"
-            raise SettingsError(option, problem, "give it a path of its own")
-
-
-def _identity(file: str | int) -> tuple[int, ...] | None:
-    """What is equal for two names of one regular file; None for all that is none."""
-    try:
-        found = os.stat(file)  # noqa: PTH116 - also of a descriptor
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
-
-
-def _read_secrets(settings: Settings) -> tuple[Credentials | None, Secret | None]:
-    if settings.email is not None:
-        password = settings.password
-        if settings.password_file is not None:
-            password = _read_secret(settings.password_file, "--password-file")
-        if password is not None:
-            return Credentials(settings.email, password), None
-    if settings.session_file is not None:
-        return None, _read_secret(settings.session_file, "--session-file")
-    return None, settings.session
-
-
-def _read_secret(path: str, option: str) -> Secret:
-    try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path is a text here, as everywhere in settings
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SettingsError(option, f"{path} cannot be read: {reason}") from error
-    kind = SESSION_KEY if option == "--session-file" else PASSWORD
-    return kind.read(text, option)

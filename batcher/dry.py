@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from lxml import etree
 
-from batcher.build import open_outputs, open_source, record_reader
+from batcher.build import open_source, record_reader
 from batcher.core.events import Observer, RecordEnded, RecordRead
 from batcher.core.record import Record, RecordReader
 from batcher.errors import RecordError
@@ -21,6 +21,7 @@ from batcher.observe.logs import logging_to
 from batcher.observe.progress import make_progress, shown
 from batcher.observe.tally import Tally
 from batcher.observe.words import plural
+from batcher.outputs import open_outputs
 from batcher.settings import Settings
 
 _SOME_INVALID = 3

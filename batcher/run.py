@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import orjson
 import uvloop
 
 from batcher.again import Again, notes
-from batcher.build import Kept, Parts, name_outputs, open_outputs, open_rejects, open_source
+from batcher.build import Parts, open_rejects, open_source
 from batcher.core.events import Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
@@ -26,12 +27,14 @@ from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
 from batcher.flow.sink import QueueSink, Sink
 from batcher.flow.source import IterableSource, Source
 from batcher.flow.transport import CountedTransport
+from batcher.kept import Kept
 from batcher.observe.lines import Lines
 from batcher.observe.logs import EventLog, logging_to
 from batcher.observe.observers import Observers
 from batcher.observe.progress import make_progress, shown
 from batcher.observe.summary import Summary
 from batcher.observe.tally import Gauges, Position, Tally
+from batcher.outputs import name_outputs, open_outputs
 from batcher.readers import read_by_others
 from batcher.settings import Settings
 from batcher.signals import draining, interrupted
@@ -205,6 +208,9 @@ class _Command:
             opened=transport.opened,
             uncommitted=0 if kept is None else kept.writer.uncommitted,
         )
+        waits = transport.waits
+        self._tally.slots = pipeline.slots.workers
+        self._tally.slot_seconds = lambda: pipeline.slots.seconds(monotonic(), *waits)
         self._tally.input_size = source.total_bytes
         self._tally.input_read = lambda: source.bytes_read
 

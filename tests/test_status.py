@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from batcher.core.verdict import Outcome
+from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.store import Store
 from batcher.sandbox import Sandbox
 from tests.e2e.bad_day import RUN, Script, bad_day, resubmit, settle
 from tests.e2e.program import lines, record
@@ -49,6 +52,21 @@ def status(program: Here) -> tuple[list[str], dict[str, Any]]:
     text = program.run("status", "ledger").out.decode().splitlines()
     [heading] = [number for number, line in enumerate(text) if line.startswith("  in doubt ")]
     return text[heading + 1 :], json.loads(program.run("status", "ledger", "--json").out)
+
+
+def kept(number: int, outcome: Outcome) -> Commit:
+    """A commit of one record that was not delivered."""
+    line = b'{"line":%d,"outcome":"%s","key":"S","error":{"kind":"timeout"}}\n' % (number, outcome.value.encode())
+    return Commit(
+        records=[(number, 0, outcome)], results=[line], results_of=[number], rejects=[line], rejects_of=[number]
+    )
+
+
+def damage(*statements: str) -> None:
+    """Do to the ledger what no run does."""
+    with closing(sqlite3.connect("ledger", isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
 
 
 def fail(service: Sandbox, *faults: str | None) -> None:
@@ -112,32 +130,21 @@ def test_five_of_many_are_named(program: Here, service: Sandbox) -> None:
     assert told["in_doubt_lines"][2] == {"line": 2, "input": "two", "key": ["two-2", "a\nb"], "kind": "connection_lost"}
 
 
-def test_only_what_holds_a_named_record_is_unpacked(program: Here, service: Sandbox) -> None:
-    """A big ledger is not read through for five lines: what it holds besides may be unreadable."""
-    bad_day(program, service)
-    with closing(sqlite3.connect(program.directory / "ledger")) as db:
-        wanted = [number for number, of in db.execute("SELECT id, length(rejects) FROM lines") if of]
-        db.execute("UPDATE lines SET results = x'00'")
-        db.execute("UPDATE lines SET rejects = x'00' WHERE id > 0 AND length(rejects) = 0")
-        db.commit()
-    assert wanted
-    assert [each["line"] for each in status(program)[1]["in_doubt_lines"]] == [3, 4, 5]
-    for line in (3, 4, 5):
-        with closing(sqlite3.connect(program.directory / "ledger")) as db:
-            db.execute("UPDATE record SET outcome = 'delivered' WHERE ordinal = ?", (line,))
-            db.commit()
-    with closing(sqlite3.connect(program.directory / "ledger")) as db:
-        db.execute("UPDATE lines SET rejects = x'00', rejects_of = x'00'")
-        db.commit()
+def test_only_what_holds_a_named_record_is_unpacked(program: Here) -> None:
+    """Nothing where none is in doubt: a big ledger is not read through for five lines; the rest may be unreadable."""
+    with closing(Store("ledger", create=True)) as store:
+        for number, outcome in enumerate((Outcome.REJECTED, Outcome.IN_DOUBT, Outcome.REJECTED), 1):
+            store.commit(kept(number, outcome))
+    damage("UPDATE lines SET results = x'00'", "UPDATE lines SET rejects = x'00' WHERE id != 2")
+    assert status(program)[1]["in_doubt_lines"] == [{"line": 2, "key": "S", "kind": "timeout"}]
+    damage("UPDATE record SET outcome = 'rejected'", "UPDATE lines SET rejects = x'00', rejects_of = x'00'")
     assert status(program)[1]["in_doubt_lines"] == []
 
 
 def test_a_ledger_without_the_line_is_damaged(program: Here, service: Sandbox) -> None:
     """It is told so, and no line is made up."""
     bad_day(program, service)
-    with closing(sqlite3.connect(program.directory / "ledger")) as db:
-        db.execute("UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 6")
-        db.commit()
+    damage("UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 6")
     done = program.run("status", "ledger")
     assert (done.code, done.out) == (9, b"")
     assert "the ledger ledger is damaged: it lacks a rejects line" in done.err

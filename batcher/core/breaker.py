@@ -68,6 +68,12 @@ class Breaker:
         ):
             self.trip(judgement, record=record, probe=probe, now=now, jitter=jitter)
 
+    def relax(self) -> None:
+        """Learn from a record that was accepted: as ``hear``, without what only the other verdicts need."""
+        self._streak = self._throttled = 0
+        if self.opened_at is not None or self._records:
+            self._close()
+
     def suspects_only(self, record: int) -> bool:
         """All that was heard since it opened was about this one record: perhaps it is not the service's fault."""
         return self._records == {record}

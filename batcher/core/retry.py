@@ -69,6 +69,11 @@ class History:
         """An attempt of it was not refused for certain: a fault does not prove that nothing was saved."""
         return self.doubt is not None or self.fault is not None
 
+    def accept(self) -> Ended:
+        """An attempt was accepted: how the record ends."""
+        self.attempts += 1
+        return _DELIVERED
+
     def cut_short(self, problem: Problem) -> None:
         """Its attempt was ended by us: it may have been applied."""
         self.attempts += 1
@@ -110,6 +115,7 @@ def decide(
     refusal: Refusal | None = None,
     others_accepted: bool,
     jitter: float,
+    probe: bool = False,
 ) -> Ended | Again:
     """What follows an attempt; brings *history* up to date with it.
 
@@ -121,10 +127,13 @@ def decide(
         others_accepted: other records were accepted since this record's last attempt, so that being turned away is
             nothing that all of them meet.
         jitter: a draw from [0, 1): passed in, it keeps this rule a table that one can test.
+        probe: it was sent to see whether the service is back. That no readable answer came is not this record's doing
+            then, and costs it nothing if it may be sent any number of times.
     """
     verdict = judgement.verdict
     history.attempts += 1
-    history.spent += verdict in _COSTLY
+    if not (probe and history.safe and verdict is Verdict.UNCERTAIN):
+        history.spent += verdict in _COSTLY
     if verdict is Verdict.ACCEPTED:
         return _DELIVERED
     if verdict is Verdict.UNCERTAIN:

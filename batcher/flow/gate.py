@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from batcher.core.breaker import Breaker
@@ -17,6 +18,8 @@ from batcher.core.events import Observer, Paused, Resumed
 from batcher.core.limit import Limit
 from batcher.core.rate import Pacer
 from batcher.core.retry import Again, RetryBudget
+from batcher.core.slots import Slots, State
+from batcher.flow.idle import Idle
 from batcher.flow.intents import Intents, Undeclared
 from batcher.flow.job import Job
 from batcher.flow.waiting import Waiting
@@ -69,11 +72,17 @@ class Gate:
         self._paused: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._pacer: Pacer | None = None
+        self._idle: Idle | None = None
         self.closed: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         """Records that wait here."""
         return len(self._waiting) + (0 if self._undeclared is None else len(self._undeclared))
+
+    @property
+    def hungry(self) -> bool:
+        """Whether fewer records wait here than may be in flight."""
+        return len(self) < self._limit.value
 
     @property
     def unusable_since(self) -> float | None:
@@ -84,6 +93,19 @@ class Gate:
         """Send nothing, probes included, before *pacer* allows it."""
         self._pacer = pacer
 
+    def keep_account(self, slots: Slots, in_lanes: Callable[[], int], lack: Callable[[], State]) -> None:
+        """Account in *slots* for the workers' waiting; the other arguments are those of ``Idle``."""
+        self._idle = Idle(slots, self._waiting, self._undeclared, in_lanes, lack)
+
+    def recount(self) -> None:
+        """Other records wait elsewhere now."""
+        if self._workers:
+            self._account(self._clock())
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Within the block a worker that has a turn waits for a login that another one makes."""
+        return nullcontext() if self._idle is None else self._idle.resting(self._clock)
+
     def put(self, job: Job) -> None:
         """Let *job* wait for its turn behind the others."""
         if self._undeclared is None or job.declared:
@@ -93,7 +115,10 @@ class Gate:
         else:
             self._undeclared.put(job)
             if not self.closed:  # nobody's turn comes before it is declared
-                self._declare(self._undeclared, self._clock())
+                now = self._clock()
+                self._declare(self._undeclared, now)
+                if self._workers:
+                    self._account(now)
 
     def put_again(self, job: Job, again: Again) -> None:
         """Let *job* be sent again as *again* says, ahead of what was never sent."""
@@ -119,7 +144,8 @@ class Gate:
                 return turn
         worker: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()
         self._workers.append(worker)
-        self._pump()
+        if len(self._workers) == 1:  # where others wait, there is nothing that could be sent
+            self._pump()
         try:
             return await worker
         except asyncio.CancelledError:
@@ -134,7 +160,7 @@ class Gate:
         if turn.probe:
             self._probing = False
         # Where nobody waits, nobody's turn has come; whoever gives this one back asks for the next one.
-        if turn.probe or self._workers:
+        if turn.probe or self._workers or self.closed:
             self._pump()
 
     def pause_until(self, instant: float) -> None:
@@ -145,6 +171,7 @@ class Gate:
     def hold(self, *, quietly: bool) -> None:
         """Send nothing until ``release`` was called: a login is under way; *quietly* is the one that begins the run."""
         self._held = True
+        self.recount()
         if not quietly:
             self._paused["session"] = self._clock()
             self._observer.notice(Paused("session", "logging in again", None))
@@ -166,6 +193,7 @@ class Gate:
             if not worker.done():
                 worker.set_result(None)
         self._workers.clear()
+        self._account(self._clock())
         return waiting
 
     def _pump(self) -> None:
@@ -185,6 +213,25 @@ class Gate:
             worker.set_result(turn)
         self._tell(now)
         self._set_timer(now)
+        self._account(now)
+
+    def _account(self, now: float) -> None:
+        """Charge the workers that wait to what keeps them waiting."""
+        if self._idle is None:
+            return
+        # Between two turns a worker is nowhere for a moment; where others wait, it is about to.
+        waits = self._workers or self.closed
+        self._idle.charge(self._idle.workers - self.in_flight if waits else 0, self._barred(now), now)
+
+    def _barred(self, now: float) -> State | None:
+        """What keeps every record from being sent."""
+        if self.closed:
+            return None
+        if self._held or now < self._until or self._breaker.opened_at is not None:
+            return "pause"
+        if self.in_flight >= self._limit.value:
+            return "permit"
+        return "rate" if self._pacer is not None and now < self._pacer.next else None
 
     def _next_turn(self, now: float) -> Turn | None:
         """The turn of the next record that may be sent now."""
@@ -223,8 +270,9 @@ class Gate:
 
     def _is_paused(self, now: float) -> bool:
         """Whether not even a probe may be sent."""
-        waits = self._probing or now < self._breaker.next_probe
-        return self._held or now < self._until or (self._breaker.is_open and waits)
+        if self._held or now < self._until:
+            return True
+        return self._breaker.opened_at is not None and (self._probing or now < self._breaker.next_probe)
 
     def _may_send(self, now: float) -> bool:
         if self._pacer is not None and now < self._pacer.next:
@@ -238,17 +286,23 @@ class Gate:
             self._timer = None
         if self.closed:
             return
+        instant = min(self._instants(now), default=None)
+        if instant is not None:
+            self._timer = asyncio.get_running_loop().call_later(instant - now, self._pump)
+
+    def _instants(self, now: float) -> list[float]:
+        """Instants after *now* at which time alone changes what may be sent."""
         instants = [self._until]
         if self._workers and not self._held:
-            instants += self._waiting.instants(now)
+            if self._waiting.timed:
+                instants += self._waiting.instants(now)
             if self._undeclared is not None:
                 instants += self._undeclared.instants()
             if self._breaker.is_open and not self._probing:
                 instants.append(self._breaker.next_probe)
             if self._pacer is not None:
                 instants.append(self._pacer.next)
-        if later := [instant for instant in instants if instant > now]:
-            self._timer = asyncio.get_running_loop().call_later(min(later) - now, self._pump)
+        return [instant for instant in instants if instant > now]
 
     def _tell(self, now: float) -> None:
         """Announce pauses that have begun and those that have ended."""

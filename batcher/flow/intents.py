@@ -49,6 +49,11 @@ class Undeclared:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._again) + len(self._declaring)
 
+    @property
+    def resting(self) -> int:
+        """Those that are to be sent again once their time has come."""
+        return len(self._again)
+
     def put(self, job: Job) -> None:
         """Let *job* wait behind the others."""
         self._waiting.append(job)

@@ -30,6 +30,7 @@ class Lanes:
         self.longest: tuple[tuple[Scalar, ...], int] = ((), 0)
         self.strict = strict
         self._waiting: dict[tuple[Scalar, ...], deque[Job]] = {}
+        self._count = 0
         self._blocks: dict[tuple[Scalar, ...], tuple[int, int, str | None]] = {}  # ordinal, line, input of the blocker
 
     def enter(self, job: Job) -> bool:
@@ -42,6 +43,7 @@ class Lanes:
             self._waiting[key] = deque()
             return True
         lane.append(job)
+        self._count += 1
         if len(lane) > self.longest[1]:
             self.longest = (key, len(lane))
         return False
@@ -53,6 +55,7 @@ class Lanes:
         if lane is None:
             return None
         if lane:
+            self._count -= 1
             return lane.popleft()
         del self._waiting[key]
         return None
@@ -78,8 +81,9 @@ class Lanes:
         waiting = [job for lane in self._waiting.values() for job in lane]
         for lane in self._waiting.values():
             lane.clear()
+        self._count = 0
         return waiting
 
     def __len__(self) -> int:
         """Records that wait for another one of their key."""
-        return sum(len(lane) for lane in self._waiting.values())
+        return self._count

@@ -13,6 +13,7 @@ from batcher.core.events import Draining, Observer, RecordEnded, RecordRead, Rec
 from batcher.core.record import RecordReader
 from batcher.core.result import Result
 from batcher.core.retry import History
+from batcher.core.slots import Slots, State
 from batcher.core.stop import StopRule
 from batcher.core.verdict import Outcome, Problem
 from batcher.errors import LedgerRefused, OutputFailed, RecordError, RunAborted, ServiceUnusable
@@ -28,8 +29,9 @@ from batcher.flow.submit import Service, Submitter
 
 __all__ = ["INTERRUPTED", "STOPPED", "Ending", "Pipeline", "Times", "invalid"]
 
-_AT_A_TIME = 16
-"""Lines between two looks of the event loop at its sockets."""
+_AT_A_TIME, _AT_MOST = 16, 128
+"""Lines between two looks of the event loop at its sockets; more while few records wait at the gate: a worker that finds
+one there takes it at once, and one that has to be woken for it costs much more."""
 _LOOK = 0.2
 """Seconds between two looks at how long an outage has lasted."""
 
@@ -56,6 +58,7 @@ class Pipeline:
 
     Attributes:
         room: what is held.
+        slots: where the workers' time goes.
         endings: why the run ends early; several reasons can come together.
         last: the last line that was read.
         records: how many were read.
@@ -81,7 +84,7 @@ class Pipeline:
     ) -> None:
         self._memory = memory
         self._strict = strict
-        self._protected = intents is not None
+        self._with_ledger = self._protected = intents is not None
         self._policy = service.policy
         self._source = source
         self._reader = reader
@@ -94,6 +97,8 @@ class Pipeline:
         self._observer = observer
         self._clock = clock
         self.submitter = Submitter(service, observer, self._finish, self._give_up, clock, wall, intents, strict=strict)
+        self.slots = Slots(workers, clock())
+        self.submitter.keep_account(self.slots, self._lack)
         self.endings: list[Ending] = []
         self.last: Line | None = None
         self.records = 0
@@ -122,6 +127,7 @@ class Pipeline:
         finally:
             if self._leaving is not None:
                 self._leaving.cancel()
+            self.slots.end(self._clock())
             await self._source.close()
 
     async def _run(self) -> None:
@@ -165,8 +171,9 @@ class Pipeline:
                     await self._memory.look_up(self.records + 1, len(lines))
                 read_at = self._clock()
                 for number, line in enumerate(lines):
-                    await self.room.wait()
-                    if number % _AT_A_TIME == 0:
+                    if self.room.full:
+                        await self.room.wait()
+                    if number % _AT_A_TIME == 0 and (number % _AT_MOST == 0 or not self.submitter.gate.hungry):
                         await asyncio.sleep(0)
                     self._take(line, read_at)
             if not self.submitter.gate.closed:
@@ -245,6 +252,13 @@ class Pipeline:
         if reason is not None and not self.submitter.gate.closed:
             self.drain(Ending(STOPPED, reason), "stopped")
         self._settle()
+
+    def _lack(self) -> State:
+        """What a worker waits for where no record waits."""
+        written: State = "ledger" if self._with_ledger else "output"
+        if self.submitter.gate.closed:
+            return written if self._done.is_set() else "pause"
+        return written if self.room.full and self.room.records > self._unfinished else "input"
 
     def _settle(self) -> None:
         """Once every line that was read has its result, and no more will be read, the run is done."""

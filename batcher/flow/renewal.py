@@ -58,7 +58,9 @@ class Renewal:
             ServiceUnusable: nobody can log in.
         """
         failed_before = self._failed
-        async with self._turn:
+        with self._gate.resting():
+            await self._turn.acquire()
+        try:
             if self.current != session:
                 return None
             if self._failed is not failed_before:
@@ -77,3 +79,5 @@ class Renewal:
             else:
                 self._failed = failed
             return failed
+        finally:
+            self._turn.release()

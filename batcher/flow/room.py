@@ -27,9 +27,14 @@ class Room:
         self._freed = asyncio.Event()
         self._open = False
 
+    @property
+    def full(self) -> bool:
+        """Whether no more may be read for now."""
+        return not self._open and (self.records >= self._most or self.size >= HELD_BYTES)
+
     async def wait(self) -> None:
         """Wait until one more record may be read."""
-        while not self._open and (self.records >= self._most or self.size >= HELD_BYTES):
+        while self.full:
             self._freed.clear()
             await self._freed.wait()
 

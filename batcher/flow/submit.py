@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batcher.core.events import LimitChanged, Observer, RecordEnded, RetryScheduled
 from batcher.core.record import Scalar, key_as_json
 from batcher.core.result import Key, Result
 from batcher.core.retry import Again, Ended, decide
 from batcher.core.sessions import Refusal, Refused
+from batcher.core.slots import Slots, State
 from batcher.core.verdict import Judgement, Outcome, Verdict
 from batcher.errors import ServiceUnusable
 from batcher.flow.attempt import Attempt, Attempts
@@ -92,6 +93,10 @@ class Submitter:
         key, waited = self._lanes.longest
         return key_as_json(key) if key else None, waited
 
+    def keep_account(self, slots: Slots, lack: Callable[[], State]) -> None:
+        """Account in *slots* for the workers' time; *lack* says what those wait for, for which there is no record."""
+        self.gate.keep_account(slots, self._lanes.__len__, lack)
+
     def add(self, job: Job) -> None:
         """Let *job* go when its turn has come, or end it where an earlier record of its key blocks it."""
         blocked = self._lanes.blocker(job)
@@ -99,6 +104,8 @@ class Submitter:
             self._report(job, job.history.conclude("order", blocked))
         elif self._lanes.enter(job):
             self.gate.put(job)
+        else:
+            self.gate.recount()
 
     def block(self, key: tuple[Scalar, ...], ordinal: int, line: Line) -> None:
         """The record number *ordinal* was not delivered and is not added: in a strict order it blocks its key."""
@@ -161,21 +168,37 @@ class Submitter:
         number = self._sessions.current
         attempt = await self._attempts.make(turn.job)
         judgement = attempt.judgement
+        if judgement.verdict is Verdict.ACCEPTED:
+            return self._accept(turn.job, attempt, number), judgement
         refusal = self._take_in(turn, attempt, number)
-        step = self._decide(turn.job, judgement, refusal, number)
+        step = self._decide(turn, judgement, refusal, number)
         failed = await self._sessions.renew(number) if refusal is Refusal.LOST and not self.gate.closed else None
         if not turn.probe and (failed is not None or refusal is Refusal.USELESS):
             self._trip(turn, failed or judgement)
         return step, judgement
 
+    def _accept(self, job: Job, attempt: Attempt, session: int) -> Ended:
+        """Let limit, breaker and the session's books learn from a record that was accepted; how it ends."""
+        self._teach_limit(attempt)
+        self._service.breaker.relax()
+        self.accepted += 1
+        self._sessions.accept(session, attempt.began)
+        self._accepted_from = max(self._accepted_from, attempt.began)
+        job.crashed = False
+        return job.history.accept()
+
+    def _teach_limit(self, attempt: Attempt) -> None:
+        limit, (judgement, began, now) = self._service.limit, attempt
+        before = limit.value
+        limit.hear(judgement.sample, now - began, self.gate.in_flight, now)
+        if limit.value != before:
+            self._observer.notice(LimitChanged(limit.value))
+
     def _take_in(self, turn: Turn, attempt: Attempt, session: int) -> Refusal | None:
-        """Let limit, breaker, pauses and the session's books learn from an attempt."""
+        """Let limit, breaker, pauses and the session's books learn from an attempt that was not accepted."""
         service, job = self._service, turn.job
-        judgement, began, now = attempt
-        before = service.limit.value
-        service.limit.hear(judgement.sample, now - began, self.gate.in_flight, now)
-        if service.limit.value != before:
-            self._observer.notice(LimitChanged(service.limit.value))
+        judgement, _, now = attempt
+        self._teach_limit(attempt)
         service.breaker.hear(
             judgement,
             record=job.ordinal,
@@ -185,30 +208,27 @@ class Submitter:
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
         job.crashed = job.crashed and judgement.verdict in _TURNED_AWAY
-        if judgement.verdict is Verdict.ACCEPTED:
-            self.accepted += 1
-            self._sessions.accept(session, began)
-            self._accepted_from = max(self._accepted_from, began)
-        elif judgement.verdict is Verdict.THROTTLED and judgement.retry_after is not None:
+        if judgement.verdict is Verdict.THROTTLED and judgement.retry_after is not None:
             self.gate.pause_until(now + judgement.retry_after)
         elif judgement.verdict is Verdict.NO_SESSION:
             return self._sessions.refuse(session, job, self.gate.in_flight + self.waiting)
         return None
 
-    def _decide(self, job: Job, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
+    def _decide(self, turn: Turn, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
+        job, alone = turn.job, self._service.breaker.suspects_only(turn.job.ordinal)
         if judgement.verdict is Verdict.NO_SESSION:
             # Once proven, it is proven: at the end of a run nobody follows who could prove it again.
             passed = job.history.refused > 0 or self._sessions.overtaken(job.refused)
             job.refused = Refused(session, self._clock())
         else:
-            suspected = self.accepted > 0 and self._service.breaker.suspects_only(job.ordinal)
-            passed = suspected or self._accepted_from > job.tried_at
+            passed = (self.accepted > 0 and alone) or self._accepted_from > job.tried_at
         step = decide(
             job.history,
             judgement,
             self._service.policy,
             refusal=refusal,
             others_accepted=passed,
+            probe=turn.probe and not alone,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
         job.tried_at = self._clock()
@@ -231,15 +251,15 @@ class Submitter:
         self._sessions.forget(job)
         if ended.outcome is not Outcome.DELIVERED:
             self._lanes.block(job.record.key, job.ordinal, job.line)
-        blocked = self._hand_on(job)
+        following = self._lanes.leave(job)
+        blocked = () if following is None else self._hand_on(following)
         self._report(job, ended, judgement)
         for late, why in blocked:
             self._report(late, late.history.conclude("order", why))
 
-    def _hand_on(self, job: Job) -> list[tuple[Job, str]]:
-        """Let the next record of *job*'s key go; those that may not go any more, and why."""
+    def _hand_on(self, following: Job | None) -> Sequence[tuple[Job, str]]:
+        """Let the next record of a key go, *following* or one behind it; those that may not go any more, and why."""
         blocked: list[tuple[Job, str]] = []
-        following = self._lanes.leave(job)
         while following is not None and not self.gate.closed:
             why = self._lanes.blocker(following)
             if why is None:

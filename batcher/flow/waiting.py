@@ -48,6 +48,16 @@ class Waiting:
         """Those whose time has come, or that need none."""
         return len(self._ready)
 
+    @property
+    def timed(self) -> bool:
+        """Whether any waits for its time."""
+        return bool(self._again or self._budgeted)
+
+    @property
+    def resting(self) -> int:
+        """Those that are to be sent again once their time has come, and the budget allows it."""
+        return len(self._again) + len(self._budgeted)
+
     def put(self, job: Job) -> None:
         """Let *job* wait behind the others."""
         self._ready.append(job)
@@ -62,7 +72,7 @@ class Waiting:
 
     def next(self, now: float) -> Job | None:
         """Take out the one to be sent now, or None."""
-        job = pop_due(self._again, now)
+        job = pop_due(self._again, now) if self._again else None
         if job is None and self._budgeted and self._budget.allows(now):
             job = pop_due(self._budgeted, now)
         return self._ready.popleft() if job is None and self._ready else job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from batcher.observe.words import counts, duration, number, percent, plural, span
@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 _SHOWN_PROBLEMS = 5
+
+_WAITED_FOR = {
+    "server": "the service",
+    "input": "records to send (the input)",
+    "order": "earlier records of their key (--order-by)",
+    "permit": "the concurrency limit",
+    "rate": "the rate (--rate)",
+    "connect": "a connection",
+    "ledger": "the ledger",
+    "output": "the results to be taken",
+    "backoff": "the time of another attempt",
+    "pause": "the end of a pause",
+}
+"""Of the states of a slot, those that are waits."""
 
 ENDINGS = {
     None: "running",
@@ -73,6 +87,24 @@ def _effort(summary: Summary) -> Iterator[str]:
         yield f"  {'':<14}{'p50':>10}{'p95':>10}{'p99':>10}{'longest':>10}"
         yield _percentiles("request", summary.request_seconds)
         yield _percentiles("read to result", summary.record_seconds)
+    spent = slots_sentence(summary.slots, summary.slot_seconds)
+    if spent:
+        yield from _wrap(spent, "  ")
+
+
+def slots_sentence(slots: int, seconds: Mapping[str, float]) -> str:
+    """Where the time of so many *slots* went, by their *seconds* in each state; empty where there was none."""
+    whole = sum(seconds.values())
+    if not (slots and whole > 0.0):
+        return ""
+    shares = {state: round(100 * part / whole) for state, part in seconds.items()}
+    order = sorted((state for state, share in shares.items() if share), key=lambda state: -shares[state])
+    told = [f"{shares[state]}% for {_WAITED_FOR[state]}" for state in order if state in _WAITED_FOR]
+    if told:
+        told[0] = told[0].replace("% for", "% waited for", 1)
+    if "read" in order:
+        told.append(f"{shares['read']}% read answers")
+    return f"Of {plural(slots, 'slot')}, {', '.join(told)}."
 
 
 def _percentiles(name: str, values: Percentiles) -> str:

@@ -1,13 +1,15 @@
 """The rare events of a run as log lines, as text or JSON, on standard error.
 
 Each line has a stable name of what happened and its facts as fields; values are one line and capped. A record's own
-fate is no log line: it stands in the results.
+fate is no log line: it stands in the results. Of many equal lines only the first ones of a minute are written, and then
+how many there were.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +17,14 @@ from typing import Any
 import orjson
 
 from batcher.core.events import Draining, Event, LimitChanged, LoggedIn, Paused, Resumed, RetryScheduled, Unprotected
-from batcher.core.fingerprint import one_line
+from batcher.core.fingerprint import fingerprint, one_line
 from batcher.observe.lines import Lines
 
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
+
+_FLOOD_LINES, _FLOOD_SECONDS = 5, 60.0
+"""So many equal lines are written within so long: a person sees that it goes on, and a night of it fills no disk."""
 
 _log = logging.getLogger("batcher")
 
@@ -82,6 +87,7 @@ def logging_to(lines: Lines, *, level: str = "info", style: str = "text") -> Ite
         yield
     finally:
         root.removeHandler(handler)
+        handler.close()
         root.setLevel(before[0])
         _log.setLevel(before[1])
 
@@ -90,19 +96,72 @@ class _LinesHandler(logging.Handler):
     def __init__(self, lines: Lines) -> None:
         super().__init__()
         self._lines = lines
+        self._floods: dict[tuple[str, ...], _Flood] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.created - _FLOOD_SECONDS)
+        if record.levelno > logging.DEBUG:  # who asks for those wants them all
+            flood = self._floods.setdefault(_likeness(record), _Flood(record.created))
+            if not flood.passes(record):
+                return
         self._lines.write(self.format(record))
+
+    def close(self) -> None:
+        """Tell what has not been told."""
+        self._tell(math.inf)
+        super().close()
+
+    def _tell(self, until: float) -> None:
+        """End the floods that began before *until*."""
+        for likeness, flood in [*self._floods.items()]:
+            if flood.began <= until:
+                del self._floods[likeness]
+                if flood.last is not None:
+                    flood.last.facts = {**_facts(flood.last), "repeated": flood.held_back}
+                    self._lines.write(self.format(flood.last))
+
+
+class _Flood:
+    """Lines that are equal but for numbers, in the minute from the first one on.
+
+    Attributes:
+        began: the time of the first.
+        held_back: how many were not written.
+        last: the last of these.
+    """
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.held_back = 0
+        self.last: logging.LogRecord | None = None
+        self._passed = 0
+
+    def passes(self, record: logging.LogRecord) -> bool:
+        """Whether *record* is one of the few that are written; else it is counted."""
+        if self._passed < _FLOOD_LINES:
+            self._passed += 1
+            return True
+        self.held_back += 1
+        self.last = record
+        return False
+
+
+def _likeness(record: logging.LogRecord) -> tuple[str, ...]:
+    """The same for lines that differ only in numbers and values."""
+    facts = [f"{name}={fingerprint(value)}" for name, value in _facts(record).items() if isinstance(value, str)]
+    return (record.levelname, record.name, fingerprint(record.getMessage()), *facts)
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00.123Z warning paused reason=outage detail="connection refused"``; a traceback follows."""
+    """``2026-01-31T12:00:00.123Z warning paused reason=outage detail="connection refused"``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback's where there is one."""
-        facts = "".join(f" {name}={_quoted(value)}" for name, value in _facts(record).items())
-        line = f"{_time(record)} {record.levelname.lower()} {_message(record)}{facts}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        """One line; a traceback is one more fact."""
+        facts = dict(_facts(record))
+        if record.exc_info:
+            facts["exception"] = self.formatException(record.exc_info)
+        told = "".join(f" {name}={_quoted(value)}" for name, value in facts.items())
+        return f"{_time(record)} {record.levelname.lower()} {_message(record)}{told}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -135,5 +194,5 @@ def _time(record: logging.LogRecord) -> str:
 def _quoted(value: object) -> str:
     """As it is, or as a JSON string where blanks, quotes or equals signs would make the line ambiguous."""
     text = str(value)
-    plain = text and not any(mark in text for mark in ' "=\\')
+    plain = text and not any(mark in text for mark in ' "=\\\n')
     return text if plain else orjson.dumps(text).decode()

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from batcher import __version__
 from batcher.core.latency import EXPOSED_BOUNDS, Latency
+from batcher.core.slots import STATES
 from batcher.observe.tally import CONNECTION_STATES, Tally
 
 PREFIX = "veetro_batch_"
@@ -101,6 +102,8 @@ class TallyCollector(Collector):
         yield _counter("connections_opened", "Connections opened.", gauges.opened)
         yield _gauges("paused", "1 while sending rests for this reason.", "reason", tally.paused.items())
         yield _gauge("breaker_open", "1 while the service counts as out of order.", tally.breaker_open)
+        spent: dict[str, float] = dict.fromkeys(STATES, 0.0) | dict(tally.slot_seconds())
+        yield _counters("slot_seconds", "Time of the places for requests, by state.", "state", spent.items())
         yield _counters("session_logins", "Logins, by how they ended.", "result", tally.logins.items())
         lag = HistogramMetricFamily(
             f"{PREFIX}event_loop_lag_seconds", "By how much wake-ups of the event loop come late."

@@ -81,6 +81,8 @@ class Summary:
             *logins* by result, each with every value there can be.
         faults: by code, then by what came of them.
         mismatches: delivered records whose answer carries another order key.
+        slots: places for requests.
+        slot_seconds: what they have spent their time on, by state.
         problems: the most frequent ones.
         files: path by what the file is: ``results``, ``rejects``, ``summary``, ``metrics``, …
         read_through: the last line that was read, where a run ended before its input did and no ledger knows it.
@@ -104,6 +106,8 @@ class Summary:
     mismatches: int
     request_seconds: Percentiles
     record_seconds: Percentiles
+    slots: int
+    slot_seconds: Mapping[str, float]
     problems: tuple[Trouble, ...]
     files: Mapping[str, str]
     read_through: Position | None
@@ -143,6 +147,8 @@ class Summary:
             mismatches=tally.mismatches,
             request_seconds=Percentiles.of_attempts(tally),
             record_seconds=Percentiles.of_records(tally),
+            slots=tally.slots,
+            slot_seconds=dict(tally.slot_seconds()),
             problems=tuple(
                 Trouble(group.kind, group.fingerprint, group.attempts, group.records, group.example)
                 for group in tally.problems.top(PROBLEMS)
@@ -184,6 +190,8 @@ class Summary:
             "retries": {"total": sum(self.retries.values()), **self.retries},
             "request_seconds": self.request_seconds.to_json(),
             "record_seconds": self.record_seconds.to_json(),
+            "slots": self.slots,
+            "slot_seconds": {state: round(seconds, 3) for state, seconds in self.slot_seconds.items()},
             "http": dict(self.http),
             "faults": {code: dict(actions) for code, actions in self.faults.items()},
             "logins": dict(self.logins),

@@ -94,7 +94,8 @@ class Tally:
         resumed: of those, how many lines this run has met.
         commit_seconds: how long the ledger's commits took.
         gauges: asks for the present state; set by whoever builds the run.
-        slot_seconds: asks for how many seconds the places for requests have spent in each state; likewise.
+        slots: places for requests; set likewise.
+        slot_seconds: asks for how many seconds they have spent in each state (``core/slots``); likewise.
         input_size: bytes of all inputs as they lie on disk, where that is known beforehand; set from outside.
         input_read: asks how many of those bytes were read; set from outside where the inputs may be compressed, as
             the lines' own bytes are then no measure.
@@ -112,6 +113,7 @@ class Tally:
         self._clock = clock
         self._wall = wall
         self.gauges: Callable[[], Gauges] = Gauges
+        self.slots = 0
         self.slot_seconds: Callable[[], Mapping[str, float]] = dict
         self.started = clock()
         self.started_wall = wall()

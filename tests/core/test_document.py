@@ -76,6 +76,9 @@ HARMFUL = {
         result("<Source>" + "&e;" * 10_000 + "</Source>"), start=f'<!DOCTYPE x [<!ENTITY e "{"x" * 100_000}">]>'
     ),
     "open": b"<a>" * 200_000,
+    "tags": enveloped("<a/>" * 150_000),
+    "distinct tags": enveloped("".join(f"<a{number}/>" for number in range(150_000))),
+    "forbidden characters": enveloped("&#xB;" * 500_000),
     "deep": b"<a>" * 300 + b"</a>" * 300,
     "deep in a body": enveloped("<a>" * 5000 + "</a>" * 5000),
 }

@@ -183,3 +183,14 @@ def test_a_fault_with_a_status_of_access_means_the_session(version: str, status:
     assert found.verdict is NO_SESSION
     unread = judge(status, fault(SOAPS[version], CLIENT[version], UNREAD + "There is an error in XML document (1, 2)."))
     assert unread.verdict is REFUSED
+
+
+@pytest.mark.parametrize("code", ["Client", "Server"])
+@pytest.mark.parametrize("words", ["The action '", "log ged ", "try again ", "not authori", "'", " ", "a\n", "é"])
+def test_a_fault_of_megabytes_is_judged_by_its_beginning(code: str, words: str) -> None:
+    """Whatever it says over and over, no pattern looks for its end at each beginning: that would take hours."""
+    text = FAILED + words * (6 * 2**20 // len(words.encode()))
+    found = judge(500, fault(SOAP_11, code, text))
+    assert (found.verdict, found.readable) == (REFUSED if code == "Client" else FAULTED, True)
+    assert found.problem is not None
+    assert len(found.problem.message) <= 500

@@ -89,6 +89,23 @@ def test_doubt_sticks(verdict: Verdict) -> None:
     assert live(history, judged(Verdict.ACCEPTED)) == [Ended(Outcome.DELIVERED)]
 
 
+def test_a_probe_that_gets_no_readable_answer_costs_a_safe_record_nothing() -> None:
+    """An outage may be probed for as long as it lasts; what is not safe to send twice is sent no more often for it."""
+
+    def probe(history: History, verdict: Verdict, policy: Policy) -> Ended | Again:
+        return decide(history, judged(verdict), policy, others_accepted=False, jitter=0.5, probe=True)
+
+    history = History(SAFE, attempts=1, spent=1)
+    for _ in range(50):
+        assert isinstance(probe(history, Verdict.UNCERTAIN, Policy(2)), Again)
+    assert (history.attempts, history.spent, history.doubt) == (51, 1, PROBLEMS[Verdict.UNCERTAIN])
+    assert live(history, judged(Verdict.UNCERTAIN), policy=Policy(2)) == [Ended(Outcome.IN_DOUBT, history.doubt)]
+    for safe, verdict in ((UNSAFE, Verdict.UNCERTAIN), (SAFE, Verdict.FAULTED)):
+        counted = History(safe)
+        assert isinstance(probe(counted, verdict, Policy(2, "resend")), Again)
+        assert isinstance(probe(counted, verdict, Policy(2, "resend")), Ended)
+
+
 @pytest.mark.parametrize("verdict", [Verdict.UNCERTAIN, Verdict.FAULTED])
 @pytest.mark.parametrize("most", [1, 2, 6])
 def test_attempts_are_counted(verdict: Verdict, most: int) -> None:

@@ -59,11 +59,12 @@ class Program:
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
         environ: Mapping[str, str] | None = None,
+        starter: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
-        """A process that runs the program."""
+        """A process that runs the program; *starter* is the command that starts it."""
         inherited = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.fullmatch(name)}
         process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
+            [*starter, *COMMAND, *map(str, arguments)],
             cwd=self.directory,
             env={**inherited, "PYTHONPATH": str(ROOT), **(environ or {})},
             stdin=stdin,

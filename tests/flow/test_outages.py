@@ -82,7 +82,7 @@ def make_run(site: Site, watch: Watch, ca_file: str, *, safe: bool, **changes: A
     """A run of records that are all new, or all safe to send twice, whose breaker is watched."""
     timeout = 0.3 if site.outage.what == "a black hole" else 20.0
     options: dict[str, Any] = {"connections": CONNECTIONS, "stop_after": None, "ca_file": ca_file, "timeout": timeout}
-    options |= {"connect_timeout": timeout, "retry_budget": 1.0, "max_attempts": 20} | changes
+    options |= {"connect_timeout": timeout, "retry_budget": 1.0} | changes
     run = watch.run = Run([record(n, safe=safe) for n in range(1, RECORDS + 1)], Settings(endpoint=site.url, **options))
     breaker = run.pipeline.submitter._service.breaker
 

@@ -89,6 +89,39 @@ def test_records_are_no_log_lines() -> None:
     assert logged([RecordRead(5), attempt, RecordEnded(result)], level="debug") == []
 
 
+def test_a_flood_is_grouped() -> None:
+    """Of equal lines, numbers aside, five are written; the last of the rest follows at the end, with their number."""
+    flood: list[Event] = []
+    for number in range(1000):
+        flood += [Paused("outage", f"HTTP 502 from node {number}", None), LimitChanged(number)]
+    flood.insert(1000, Paused("throttled", "429", 2.0))
+    assert [line.split(" ", 2)[2] for line in logged(flood)] == [
+        *(f'paused reason=outage detail="HTTP 502 from node {number}"' for number in range(5)),
+        "paused reason=throttled seconds=2.0 detail=429",
+        'paused reason=outage detail="HTTP 502 from node 999" repeated=995',
+    ]
+    assert len(logged(flood, level="debug")) == 1007, "what is told at debug is told in full"
+
+
+def test_a_flood_that_goes_on_is_told_of_each_minute() -> None:
+    """When a minute has passed, what was held back is told before the next line, and five are written again."""
+    stream = io.StringIO()
+    with logging_to(Lines(stream), style="json"):
+        (handler,) = (found for found in logging.getLogger().handlers if type(found).__name__ == "_LinesHandler")
+        for second in range(150):
+            record = logging.makeLogRecord({
+                "name": "batcher", "levelno": logging.WARNING, "levelname": "WARNING", "msg": "login_failed",
+                "created": 1_700_000_000.0 + second, "facts": {"result": "failed", "seconds": second},
+            })  # fmt: skip
+            handler.handle(record)
+    told = [orjson.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["seconds"], line.get("repeated")) for line in told] == [
+        *((second, None) for second in range(5)), (59, 55),
+        *((second, None) for second in range(60, 65)), (119, 55),
+        *((second, None) for second in range(120, 125)), (149, 25),
+    ]  # fmt: skip
+
+
 def test_values_are_capped() -> None:
     """A detail of any length takes 500 characters at most."""
     (line,) = logged([Paused("outage", "x" * 10_000, None)], style="json")
@@ -113,8 +146,9 @@ def test_other_libraries_are_heard_from_warning_on(style: str) -> None:
         assert (told["event"], told["level"], told["logger"]) == ("it failed", "error", "asyncio")
         assert told["exception"].endswith("ZeroDivisionError: division by zero")
     else:
-        assert " error it failed\nTraceback " in text
-        assert text.endswith("ZeroDivisionError: division by zero\n")
+        assert ' error it failed exception="Traceback ' in text
+        assert text.endswith('ZeroDivisionError: division by zero"\n')
+    assert text.count("\n") == 1
 
 
 def test_logging_is_left_as_it_was() -> None:

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batcher import __version__
 from batcher.core.events import Draining, Paused, Resumed
 from batcher.core.latency import EXPOSED_BOUNDS
+from batcher.core.slots import STATES
 from batcher.core.verdict import Outcome, Verdict
 from batcher.errors import SettingsError
 from batcher.observe.exporter import Exporter
@@ -134,6 +135,14 @@ def expose(tally: Tally, accept: str = "") -> str:
     from prometheus_client.exposition import choose_encoder
 
     return choose_encoder(accept)[0](make_registry(tally)).decode()
+
+
+def test_slot_seconds_are_told_by_state(tally: Tally) -> None:
+    """Every state is there from the beginning, at 0, and shows what the account says."""
+    assert by_label(samples_of(expose(tally)), "slot_seconds_total", "state") == dict.fromkeys(STATES, 0.0)
+    tally.slot_seconds = lambda: {"server": 12.5, "input": 3.0}
+    shown = by_label(samples_of(expose(tally)), "slot_seconds_total", "state")
+    assert shown == dict.fromkeys(STATES, 0.0) | {"server": 12.5, "input": 3.0}
 
 
 def test_everything_but_instants_is_there_before_anything_happens(tally: Tally) -> None:

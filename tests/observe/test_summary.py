@@ -5,14 +5,17 @@ import pytest
 
 from batcher.core.events import RecordEnded
 from batcher.core.result import Result
+from batcher.core.slots import STATES
 from batcher.core.verdict import Outcome, Problem
-from batcher.observe.closing import ENDINGS
+from batcher.observe.closing import ENDINGS, slots_sentence
 from batcher.observe.summary import Percentiles, Summary
 from batcher.observe.tally import Position, Tally
 
 
 def summary_of(told: Tally) -> Summary:
     told.end(6)
+    told.slots = 64
+    told.slot_seconds = lambda: {"server": 454.4, "input": 128.0, "ledger": 57.6, "connect": 0.0}
     return Summary.of(
         told,
         exit_code=6,
@@ -54,6 +57,8 @@ def test_the_summary_as_json(told: Tally) -> None:
         },
         "logins": {"success": 1, "refused": 0, "failed": 0},
         "mismatches": 1,
+        "slots": 64,
+        "slot_seconds": {"server": 454.4, "input": 128.0, "ledger": 57.6, "connect": 0.0},
         "files": {"results": "./out.ndjson", "rejects": "./rejects.ndjson"},
         "read_through": {"line": 7, "input": "a.ndjson"},
         "notes": ["Records with id 0 were sent without a ledger."],
@@ -97,6 +102,8 @@ veetro-batch interrupted and drained (exit 6): SIGTERM
                        p50       p95       p99   longest
   request          40.0 ms     119 s     119 s     120 s
   read to result   30.3 ms   30.3 ms   30.3 ms     120 s
+  Of 64 slots, 71% waited for the service, 20% for records to send (the input),
+  9% for the ledger.
 
   Most frequent problems
   - server_fault: 1 record, 2 attempts, such as line 4
@@ -175,3 +182,26 @@ def test_every_exit_code_has_its_words() -> None:
 def test_no_durations_are_no_percentiles() -> None:
     """Where nothing was measured, nothing is claimed."""
     assert Percentiles.of([]).to_json() == {"p50": None, "p95": None, "p99": None, "largest": None}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sentence"),
+    [
+        (
+            {"input": 128.0, "server": 454.4, "ledger": 57.6, "connect": 0.1},
+            "Of 64 slots, 71% waited for the service, 20% for records to send (the input), 9% for the ledger.",
+        ),
+        ({"server": 90.0, "read": 10.0}, "Of 64 slots, 90% waited for the service, 10% read answers."),
+        ({"read": 10.0}, "Of 64 slots, 100% read answers."),
+        ({"server": 0.0}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_sentence_says_where_the_time_went(seconds: dict[str, float], sentence: str) -> None:
+    """The largest share first, shares that round to nothing left out; work on answers is no wait."""
+    assert slots_sentence(64, seconds) == sentence
+
+
+def test_the_sentence_has_words_for_every_state() -> None:
+    """No state is left out for want of words."""
+    assert slots_sentence(64, dict.fromkeys(STATES, 1.0)).count("9%") == len(STATES)

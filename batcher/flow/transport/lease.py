@@ -21,7 +21,7 @@ from batcher.flow.transport.failures import ending
 from batcher.flow.transport.head import Head
 from batcher.flow.transport.pool import IDLE, Pool
 from batcher.flow.transport.reading import decode_body, read_body
-from batcher.flow.transport.seam import Answer, Route
+from batcher.flow.transport.seam import Answer, Route, Waits
 from batcher.flow.transport.upload import SLICE, Body, Upload
 from batcher.flow.transport.way import Way
 
@@ -116,6 +116,11 @@ class LeaseTransport:
     def opened(self) -> int:
         """Connections made so far."""
         return self._pool.opened
+
+    @property
+    def waits(self) -> Waits:
+        """The time that exchanges have waited."""
+        return self._pool.waits
 
     def connections(self) -> dict[str, int]:
         """Connections by state: ``active`` (in use or being made) and ``idle``."""

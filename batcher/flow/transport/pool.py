@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from time import monotonic
 
 from aiohttp import ClientTimeout, TCPConnector
 from aiohttp.client_proto import ResponseHandler
@@ -11,10 +12,12 @@ from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
+from batcher.core.slots import Wait
 from batcher.errors import ConnectFailed, ConnectionLost
 from batcher.flow.transport.heads import Heads
 from batcher.flow.transport.reader import Reader
-from batcher.flow.transport.upload import Body
+from batcher.flow.transport.seam import Waits
+from batcher.flow.transport.upload import Body, Upload
 
 IDLE = 10.0
 """Seconds that a connection is kept for without use: well below the 120 s after which IIS drops it."""
@@ -30,12 +33,18 @@ EXCUSED = 60.0
 
 
 class Pool(TCPConnector):
-    """aiohttp's pool, bounded, with *opened* counting the connections that were made."""
+    """aiohttp's pool, bounded.
+
+    Attributes:
+        opened: connections that were made.
+        waits: the time that exchanges have waited.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit, limit_per_host=0, keepalive_timeout=IDLE)
         reader: Callable[..., ResponseHandler] = Reader
-        self._factory = functools.partial(reader, self._loop, Heads())
+        self.waits = Waits(Wait(), Wait())
+        self._factory = functools.partial(reader, self._loop, Heads(), self.waits.server)
         self._distrusted_until = 0.0
         self._excused_until = 0.0
         self.opened = 0
@@ -80,6 +89,15 @@ class Pool(TCPConnector):
         if not isinstance(req.body, Body):
             raise TypeError("a request needs a Body")
         upload = req.body.upload
+        self.waits.connect.begin(monotonic())
+        try:
+            return await self._usable(req, upload, traces, timeout)
+        finally:
+            self.waits.connect.end(monotonic())
+
+    async def _usable(
+        self, req: ClientRequest, upload: Upload, traces: list[Trace], timeout: ClientTimeout
+    ) -> Connection:
         while True:
             connection = await super().connect(req, traces, timeout)
             reader = connection.protocol

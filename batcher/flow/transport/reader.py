@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Awaitable
+from time import monotonic
 from typing import Any
 
 from aiohttp import StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
+from batcher.core.slots import Wait
 from batcher.errors import ReplyUnreadable
 from batcher.flow.transport.heads import Heads
 
@@ -35,10 +37,12 @@ class Reader(ResponseHandler):
         until: when it is too old to be used again, by the loop's clock.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, heads: Heads) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, heads: Heads, wait: Wait) -> None:
         super().__init__(loop)
+        self._wait = wait
         self._heads = heads
         self._asked = False
+        self._waiting = False
         self._arrived = 0
         self.over_tls = False
         self.until = 0.0
@@ -65,8 +69,15 @@ class Reader(ResponseHandler):
         return not self._look.poll(0)
 
     def ask(self) -> None:
-        """Expect the answer to one request."""
+        """Expect the answer to one request, which begins to leave us."""
         self._asked = True
+        self._wait.begin(monotonic())
+
+    def wait(self) -> None:
+        """Wait for an answer that aiohttp expects by itself: its request begins to leave us."""
+        if not self._waiting:
+            self._waiting = True
+            self._wait.begin(monotonic())
 
     def answer(self) -> Awaitable[tuple[RawResponseMessage, StreamReader | bytes]]:
         """The next answer, or interim answer: its head, and its body, or what the body is to be read from."""
@@ -74,18 +85,24 @@ class Reader(ResponseHandler):
 
     def rest(self) -> None:
         """Expect nothing: without a parser, whatever arrives is kept as it is, and shows in ``should_close``."""
-        self._asked = False
+        if self._asked or self._waiting:
+            self._asked = self._waiting = False
+            self._wait.end(monotonic())
         self._parser = None
 
     def data_received(self, data: bytes) -> None:
         """Read what has arrived; the event loop calls it."""
         if not (self._asked and data):
+            if self._waiting:
+                self._waiting = False
+                self._wait.end(monotonic())
             self._arrived += len(data)
             super().data_received(data)
             if self._arrived > _OVERHEAD:
                 self._bound_overhead()
             return
         self._asked = False
+        self._wait.end(monotonic())
         whole = self._heads.whole(data)
         if whole is not None:
             self.feed_data(whole)  # type: ignore[arg-type]  # answer() tells the body from what it is read from

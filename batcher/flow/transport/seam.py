@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from batcher.core.slots import Wait
+
 MAX_ANSWER = 8 * 1024 * 1024
-"""Bytes of an answer's body, as it came and after decompression; more is unreadable."""
+"""Bytes of an answer's body, as it came and after decompression; more is unreadable.
+
+An answer repeats its record, and ASP.NET takes requests of up to 4096 KB: twice that leaves room for other escapes.
+"""
 
 
 class Answer(NamedTuple):
@@ -49,6 +54,18 @@ class Route:
     proxy: str | None = None
 
 
+class Waits(NamedTuple):
+    """What exchanges wait for, on the clock of ``time.monotonic``.
+
+    Attributes:
+        connect: a connection, new or given back.
+        server: the first byte of an answer, from the first byte of the request on.
+    """
+
+    connect: Wait
+    server: Wait
+
+
 class Transport(Protocol):
     """What can carry an exchange."""
 
@@ -71,6 +88,11 @@ class CountedTransport(Transport, Protocol):
     @property
     def opened(self) -> int:
         """Connections made so far."""
+        ...
+
+    @property
+    def waits(self) -> Waits:
+        """The time that exchanges have waited."""
         ...
 
     def connections(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ from batcher.flow.transport.deadlines import Deadlines
 from batcher.flow.transport.failures import ending
 from batcher.flow.transport.pool import Pool
 from batcher.flow.transport.reading import decode_body, read_body
-from batcher.flow.transport.seam import Answer, Route
+from batcher.flow.transport.seam import Answer, Route, Waits
 from batcher.flow.transport.upload import Body, Upload
 from batcher.flow.transport.way import Way
 
@@ -38,6 +38,11 @@ class SessionTransport:
     def opened(self) -> int:
         """Connections made so far."""
         return self._pool.opened
+
+    @property
+    def waits(self) -> Waits:
+        """The time that exchanges have waited."""
+        return self._pool.waits
 
     def connections(self) -> dict[str, int]:
         """Connections by state: ``active`` (in use or being made) and ``idle``."""

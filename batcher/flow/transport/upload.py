@@ -56,6 +56,8 @@ class Body(Payload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002 - it is the size, always
         """Hand the body over, large ones in slices, each when there is room for it."""
+        if self.upload.protocol is not None:
+            self.upload.protocol.wait()
         if self._size <= SLICE:
             self._hand_over(self._size)
             await writer.write(self._value)

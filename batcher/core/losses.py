@@ -1,0 +1,121 @@
+"""Which losses come from the load, and where they began.
+
+Heavy ones do: they come more than a third as often as successes. Very rare ones do not. Of the others one asks, with a
+fifth less in flight. Is nothing lost there for four times as many answers as a loss took before, it was the load. Is
+something lost even so, less in flight is only less goodput: it is taken back, and from question to question more
+losses are excused as chance.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+
+_WEIGHT, _HEAVY = 3, 8  # of a loss in successes, which make up for it; and of too many losses
+_RARE = 512  # answers to a loss that is chance in any case
+_EXCUSED, _MOST_EXCUSED = 8, 64  # losses from one question to the next
+_PROOF, _LEAST_PROOF = 4, 128  # answers without a loss that show a cut to help: times those to a loss, and at least
+
+_PATIENCE, _MOST_PATIENCE = 8, 256  # rounds below a ceiling, twice as many each time
+_PAST = 1.25  # times the ceiling, where it is known to be gone
+
+
+class Finding(Enum):
+    """What is found about a loss."""
+
+    CHANCE = "chance"
+    UNKNOWN = "unknown"  # less in flight would tell
+    NOT_THE_LOAD = "not the load"  # less in flight has told
+    HEAVY = "heavy"
+    NOTHING_ELSE = "nothing else"  # not one success since losses were heavy
+
+
+class Losses:
+    """Losses among successes.
+
+    Attributes:
+        asking: less is in flight, to see whether less is lost.
+    """
+
+    def __init__(self) -> None:
+        self.asking = False
+        self._answered = False  # since losses were heavy
+        self._weight = 0  # of losses that no successes have made up for
+        self._excused = self._next_excused = _EXCUSED
+        self.begin()
+
+    def begin(self) -> None:
+        """Count anew: the limit has changed."""
+        self._successes = self._losses = 0
+
+    def succeed(self) -> None:
+        """Something has come through."""
+        self._answered = True
+        self._successes += 1
+        if self._weight:
+            self._weight -= 1
+
+    def lose(self) -> Finding:
+        """Something was lost: what is found."""
+        self._weight += _WEIGHT
+        self._losses += 1
+        if self._weight > _HEAVY or not self._answered:
+            found = Finding.HEAVY if self._answered else Finding.NOTHING_ELSE
+            self.asking = self._answered = False
+            self._weight = 0
+            return found
+        if self.asking:
+            self.asking = False
+            self._excused = self._next_excused
+            self._next_excused = min(_MOST_EXCUSED, self._excused * 2)
+            return Finding.NOT_THE_LOAD
+        if self._successes > self._losses * _RARE:
+            self.begin()
+        elif self._excused:
+            self._excused -= 1
+        else:
+            return Finding.UNKNOWN
+        return Finding.CHANCE
+
+    def ask(self) -> int:
+        """Less will be in flight from now on: so many successes without a loss show that this helps."""
+        self.asking = True
+        return max(_LEAST_PROOF, _PROOF * self._successes // max(1, self._losses))
+
+    def show(self) -> None:
+        """Nothing was lost while so many came through: it was the load."""
+        self.asking = False
+        self._next_excused = _EXCUSED
+
+
+class Ceiling:
+    """The lowest limit at which the load made losses; it is tried again after twice as many rounds each time.
+
+    Attributes:
+        value: the limit, infinite where none is known.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """There is none."""
+        self.value = inf
+        self._patience = 0
+        self._next_patience = _PATIENCE
+
+    def lower(self, limit: float) -> None:
+        """The load made losses at *limit*."""
+        self.value = min(limit, self.value)
+        self._patience = self._next_patience
+        self._next_patience = min(_MOST_PATIENCE, self._patience * 2)
+
+    def stood(self, limit: float) -> None:
+        """At *limit* all was well: a ceiling far below is gone."""
+        if limit > self.value * _PAST:
+            self.forget()
+
+    def top(self, most: float) -> float:
+        """The highest limit to be tried in this round, *most* at most."""
+        self._patience -= 1
+        return most if self._patience <= 0 else min(most, self.value - 1.0)
