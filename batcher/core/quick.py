@@ -1,9 +1,9 @@
 """The envelope of a usual record in one expression: a function written for one template, and compiled at the start.
 
-Nearly every record has a plain value of the right type in every field. For these the function asks one condition of all
-fields and puts their texts between the literal pieces: twice as fast as going from leaf to leaf. For any other record
-it says None, and the way from leaf to leaf finds out what is unusual or wrong. It accepts nothing that the other way
-would write differently, and a property test compares the two.
+Nearly every record has every field, with a plain value of the right type or null where null is allowed. For these the
+function asks one condition of all fields and puts their texts between the literal pieces: twice as fast as going from
+leaf to leaf. For any other record it says None, and the way from leaf to leaf finds out what is unusual or wrong. It
+accepts nothing that the other way would write differently, and a property test compares the two.
 """
 
 from __future__ import annotations
@@ -54,12 +54,11 @@ class Place(NamedTuple):
 def compile_quick(places: Sequence[Place], after: str) -> Quick:
     """The function for these *places* and the literal text *after* the last."""
     names: dict[str, object] = {}
-    reads, conditions, texts, envelope = [], [], [], ""
+    conditions, texts, envelope = [], [], ""
     for number, place in enumerate(places):
         v = f"v{number}"
         condition, text = place.usual.condition.format(v=v), place.usual.text.format(v=v)
         names |= place.usual.names
-        reads.append(f"{v} = get({place.name!r})")
         envelope += _literal(place.before)
         whole = f"{_literal(place.opening)}{{{v}}}{_literal(place.closing)}"
         if place.optional:
@@ -72,18 +71,21 @@ def compile_quick(places: Sequence[Place], after: str) -> Quick:
                 texts.append(f"{v} = {text}")
             envelope += whole
     envelope += _literal(after)
-    absent = " + ".join(f"(v{number} is None)" for number, place in enumerate(places) if place.optional) or "0"
+    nulls = " - ".join(f"(v{number} is None)" for number, place in enumerate(places) if place.optional) or "0"
     quoted = sum(place.quoted for place in places)
     lines = [
         "def quick(values):",
-        "    get = values.get",
-        *(f"    {read}" for read in reads),
-        f"    absent = {absent}",
-        # A null that is given, or a field that nobody knows, makes the numbers differ.
-        f"    if len(values) != {len(places)} - absent or not ({' and '.join(conditions) or True}):",
+        f"    if len(values) != {len(places)}:",
         "        return None",
+        "    try:",
+        *(f"        v{number} = values[{place.name!r}]" for number, place in enumerate(places)),
+        "    except KeyError:",
+        "        return None",
+        f"    if not ({' and '.join(conditions)}):",
+        "        return None",
+        f"    strings = {quoted} - {nulls}",
         *(f"    {text}" for text in texts),
-        f"    return f{envelope!r}, {quoted} - absent",
+        f"    return f{envelope!r}, strings",
     ]
     exec("\n".join(lines), names)  # noqa: S102 - of our own operation files and types; names stand in it as literals
     quick: Quick = names["quick"]  # type: ignore[assignment] # what the lines define
