@@ -20,6 +20,7 @@ COMMANDS = {
     "peers": "bench.peers",
     "soak": "bench.soak",
     "torture": "bench.torture",
+    "watching": "bench.watching",
 }
 """Command → module; the first line of the module's docstring says what it does."""
 
