@@ -14,7 +14,7 @@ from math import inf
 _WEIGHT, _HEAVY = 3, 8  # of a loss in successes, which make up for it; and of too many losses
 _RARE = 512  # answers to a loss that is chance in any case
 _EXCUSED, _MOST_EXCUSED = 8, 64  # losses from one question to the next
-_PROOF, _LEAST_PROOF = 4, 128  # answers without a loss that show a cut to help: times those to a loss, and at least
+_PROOF, _LEAST_PROOF = 4, 96  # answers without a loss that show a cut to help: times those to a loss, and at least
 
 _PATIENCE, _MOST_PATIENCE = 8, 256  # rounds below a ceiling, twice as many each time
 _PAST = 1.25  # times the ceiling, where it is known to be gone

@@ -45,12 +45,21 @@ class Idle:
 
     def charge(self, idle: int, barred: State | None, now: float) -> None:
         """From *now* on *idle* workers wait; *barred* is what keeps every record from being sent, or None."""
+        ready = self._waiting.ready
+        if self._undeclared is not None:
+            ready += self._undeclared.ready
         # Most of the time nothing has changed: as many wait for the same, with a record for each of them.
-        plenty = self._waiting.ready >= idle
-        if idle == self._idle and barred is self._barred and plenty and self._plenty:
+        plenty = ready >= idle
+        if plenty and self._plenty and idle == self._idle and barred is self._barred:
             return
         self._idle, self._barred, self._plenty = idle, barred, plenty
-        shares = self._shares(idle, barred) if idle > 0 else ()
+        if idle <= 0:
+            shares: Shares = ()
+        elif plenty or barred == "pause":
+            # Where nothing bars them, records that are ready are not declared yet: else they would be gone.
+            shares = ((barred or "ledger", idle),)
+        else:
+            shares = self._share_out(idle, barred or "ledger", ready)
         if shares != self.slots.shares:
             self.slots.charge(shares, now)
 
@@ -63,16 +72,8 @@ class Idle:
         finally:
             self.slots.pauses.end(clock())
 
-    def _shares(self, idle: int, barred: State | None) -> Shares:
-        if barred == "pause":
-            return (("pause", idle),)
-        waiting, undeclared = self._waiting, self._undeclared
-        ready, resting = waiting.ready, waiting.resting
-        if undeclared is not None:
-            resting += undeclared.resting
-            ready += len(undeclared) - undeclared.resting
-        # Where nothing bars them, records that are ready are not declared yet: else they would be gone.
-        state = barred or "ledger"
-        if ready >= idle:
-            return ((state, idle),)
+    def _share_out(self, idle: int, state: State, ready: int) -> Shares:
+        resting = self._waiting.resting
+        if self._undeclared is not None:
+            resting += self._undeclared.resting
         return share_out(idle, ((state, ready), ("backoff", resting), ("order", self._in_lanes())), self._lack())

@@ -50,6 +50,11 @@ class Undeclared:
         return len(self._waiting) + len(self._again) + len(self._declaring)
 
     @property
+    def ready(self) -> int:
+        """Those that wait for nothing but the ledger."""
+        return len(self._waiting) + len(self._declaring)
+
+    @property
     def resting(self) -> int:
         """Those that are to be sent again once their time has come."""
         return len(self._again)

@@ -30,8 +30,8 @@ from batcher.flow.submit import Service, Submitter
 __all__ = ["INTERRUPTED", "STOPPED", "Ending", "Pipeline", "Times", "invalid"]
 
 _AT_A_TIME, _AT_MOST = 16, 128
-"""Lines between two looks of the event loop at its sockets; more while few records wait at the gate: a worker that finds
-one there takes it at once, and one that has to be woken for it costs much more."""
+"""Lines between two looks of the event loop at its sockets; more while few records wait at the gate: a worker that
+finds one there takes it at once, and one that has to be woken for it costs much more."""
 _LOOK = 0.2
 """Seconds between two looks at how long an outage has lasted."""
 

@@ -79,18 +79,21 @@ def test_of_a_raise_that_brings_a_part_that_part_is_kept() -> None:
     assert world.limits(500)[4:7] == [32, 20, 26]
 
 
-def test_one_loss_cuts_it_and_the_rest_of_its_round_trip_does_not() -> None:
+def heavily(limit: Limit, now: float) -> int:
+    """Three losses at once, of requests sent 0.1 s ago; the limit after that."""
+    for _ in range(3):
+        limit.hear(Sample.DROPPED, 0.1, limit.value, now)
+    return limit.value
+
+
+def test_losses_among_no_successes_cut_it_and_the_rest_of_their_round_trip_does_not() -> None:
     """What was in flight at the cut tells nothing new; what was sent after it does."""
     limit = Limit(64, found=40)
     limit.hear(Sample.SUCCESS, 0.1, 20, 0.9)
-    limit.hear(Sample.DROPPED, 0.1, 20, 1.0)
-    assert limit.value == 16
-    for _ in range(7):
-        limit.hear(Sample.DROPPED, 0.1, 7, 1.05)
-    assert limit.value == 16
+    assert heavily(limit, 1.0) == 16
+    assert heavily(limit, 1.05) == 16
     limit.hear(Sample.SUCCESS, 0.1, 7, 1.05)
-    limit.hear(Sample.DROPPED, 0.1, 5, 1.2)
-    assert limit.value == 12
+    assert heavily(limit, 1.2) == 12
 
 
 def test_it_halves_while_nothing_comes_through() -> None:
@@ -105,15 +108,44 @@ def test_it_halves_while_nothing_comes_through() -> None:
     assert values == [32, 16, 8, 4, 2, 1, 1, 1]
 
 
-def test_a_loss_of_many_in_flight_is_taken_for_chance() -> None:
-    """One in thirty-two is no overload."""
+def one_in(limit: Limit, answers: int, count: int, now: float) -> float:
+    """So many times a loss after so many *answers*, 0.1 s each; the time after that."""
+    for _ in range(count):
+        for number in range(answers):
+            now += 0.1 / limit.value
+            limit.hear(Sample.SUCCESS if number else Sample.DROPPED, 0.05, 1, now)
+    return now
+
+
+def test_losses_that_a_cut_does_not_end_are_not_the_loads() -> None:
+    """One in forty: eight are excused, the ninth is answered with a fifth less, and the tenth takes that back."""
     limit = Limit(64, found=128)
-    limit.hear(Sample.SUCCESS, 0.1, 64, 1.0)
-    limit.hear(Sample.DROPPED, 0.1, 64, 1.0)
-    limit.hear(Sample.DROPPED, 0.1, 64, 1.0)
+    limit.hear(Sample.SUCCESS, 0.1, 1, 0.0)
+    now = one_in(limit, 40, 8, 0.0)
     assert limit.value == 64
-    limit.hear(Sample.DROPPED, 0.1, 64, 1.0)
+    now = one_in(limit, 40, 1, now)
     assert limit.value == 51
+    now = one_in(limit, 40, 8, now)
+    assert limit.value == 64
+
+
+def test_losses_that_a_cut_ends_are_the_loads() -> None:
+    """After four times as many answers as a loss took, without any, the limit stays below for some rounds."""
+    limit = Limit(64, found=128)
+    limit.hear(Sample.SUCCESS, 0.1, 1, 0.0)
+    now = one_in(limit, 40, 9, 0.0)
+    for _ in range(400):
+        now += 0.1 / limit.value
+        limit.hear(Sample.SUCCESS, 0.05, limit.value, now)
+        assert limit.value < 64
+
+
+def test_very_rare_losses_are_not_even_asked_about() -> None:
+    """One in a thousand may be the load's or not: less in flight would cost more."""
+    limit = Limit(64, found=128)
+    limit.hear(Sample.SUCCESS, 0.1, 1, 0.0)
+    one_in(limit, 1000, 30, 0.0)
+    assert limit.value == 64
 
 
 @pytest.mark.parametrize("losses", range(1, 12))

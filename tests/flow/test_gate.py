@@ -61,7 +61,8 @@ async def test_a_limit_that_has_grown_lets_more_through_at_the_next_leave() -> N
     scene.gate.leave(turns[0])
     assert (len(await scene.turns()), scene.limit.value) == (9, 16)
     scene.limit.hear(Sample.SUCCESS, 0.1, 16, scene.now)
-    scene.limit.hear(Sample.DROPPED, 0.0, 16, scene.now)
+    while scene.limit.value == 16:
+        scene.limit.hear(Sample.DROPPED, 0.0, 16, scene.now)
     for turn in turns[1:]:
         scene.gate.leave(turn)
     assert (await scene.ordinals(), scene.gate.in_flight, scene.limit.value) == ([], 9, 8)

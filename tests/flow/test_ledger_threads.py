@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from batcher.core.verdict import Outcome
+from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.memory import Memory
-from batcher.flow.ledger.store import Commit, Store
+from batcher.flow.ledger.store import Store
 
 
 async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(
