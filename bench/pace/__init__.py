@@ -5,4 +5,5 @@ client      a client with the real limit, breaker and pauses, and more records t
 rivals      other rules to compare with
 scenario    one file: a service, what happens to it, and what is accepted
 table       ours, the best fixed limit and the rivals side by side
+real        the whole program against the sandbox, on real sockets
 """

@@ -18,6 +18,8 @@ Event = tuple[float, int, Callable[[float], None]]
 _MEANING: dict[Kind, tuple[Verdict, Sample]] = {
     "served": (Verdict.ACCEPTED, Sample.SUCCESS),
     "fault": (Verdict.FAULTED, Sample.IGNORE),
+    "deadlock": (Verdict.FAULTED, Sample.DROPPED),
+    "reset": (Verdict.UNCERTAIN, Sample.DROPPED),
     "turned_away": (Verdict.THROTTLED, Sample.DROPPED),
     "unreachable": (Verdict.NOT_SENT, Sample.IGNORE),
     "never": (Verdict.UNCERTAIN, Sample.DROPPED),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-Kind = Literal["served", "fault", "turned_away", "unreachable", "never"]
+Kind = Literal["served", "fault", "deadlock", "reset", "turned_away", "unreachable", "never"]
 
 _QUICK = 0.02
 """Seconds in which a request is turned away."""
@@ -32,6 +32,8 @@ class Manner:
         retry_after: seconds that it asks for when it turns one away; 0: it asks for none.
         faults: share of the requests that get a fault.
         fault_latency: seconds in which they get it.
+        losses: share of the requests that are lost by chance, however much or little is in flight.
+        loss: what becomes of those: ``turned_away`` at once, the others after the time of one that is served.
         down: ``503`` turns everything away, ``hang`` never answers, ``closed`` takes no connection.
     """
 
@@ -47,6 +49,8 @@ class Manner:
     retry_after: float = 0.0
     faults: float = 0.0
     fault_latency: float = _QUICK
+    losses: float = 0.0
+    loss: Literal["deadlock", "reset", "turned_away"] = "deadlock"
     down: Literal["", "503", "hang", "closed"] = ""
 
 
@@ -87,11 +91,14 @@ class Service:
             return "turned_away", now + _QUICK, manner.retry_after
         if manner.faults and self._chance.random() < manner.faults:
             return "fault", now + manner.fault_latency, 0.0
+        lost = manner.losses > 0.0 and self._chance.random() < manner.losses
+        if lost and manner.loss == "turned_away":
+            return "turned_away", now + _QUICK, manner.retry_after
         leaves = self._begins(now) + self._seconds()
         if manner.servers:
             heapq.heappush(self._free, leaves)
         heapq.heappush(self._inside, leaves)
-        return "served", leaves, 0.0
+        return manner.loss if lost else "served", leaves, 0.0
 
     def _allows(self, now: float) -> bool:
         manner = self._manner

@@ -2,6 +2,7 @@
 
 ``python -m bench pace`` runs every scenario in ``bench/pace/scenarios`` with three seeds and tells medians. The best
 fixed limit is the one that the scenario names; ``--sweep`` looks for it again. Nothing waits: it takes about a minute.
+``--real`` sends to the sandbox over real sockets instead, which takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batcher.core.limit import Limit
+from bench.pace import real
 from bench.pace.client import Rule
 from bench.pace.rivals import Vector
 from bench.pace.scenario import MOST, Scenario, Seen, Window, auto, scenarios
@@ -91,7 +93,11 @@ def main(arguments: Sequence[str]) -> int:
     """Print the table, and write it to ``bench/results``; 1 if something is not accepted."""
     parser = argparse.ArgumentParser(prog="python -m bench pace", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sweep", action="store_true", help="look for the best fixed limits again, and name them")
+    parser.add_argument("--real", action="store_true", help="on real sockets, against the sandbox")
+    parser.add_argument("--rounds", type=int, default=3, help="of --real")
     options = parser.parse_args(arguments)
+    if options.real:
+        return real.measure(RESULTS, options.rounds)
     found: list[Row] = []
     for scenario in scenarios():
         if options.sweep:
