@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batcher.sandbox import Sandbox
-from tests.e2e.bad_day import (
+from tests.again.bad_day import (
     COMMAND,
     INVALID,
     RECORDS,

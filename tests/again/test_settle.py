@@ -2,63 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from batcher.flow.ledger.lock import Lock
 from batcher.sandbox import Sandbox
-from tests.e2e.bad_day import (
+from tests.again.bad_day import (
     COMMAND,
     INVALID,
     RUN,
     Script,
     applied,
-    bad_day,
     in_order,
     proved,
     resubmit,
     settle,
     told,
 )
+from tests.again.here import Here
 from tests.e2e.program import lines, record
-from tests.e2e.servers import Background
-from tests.here import Here
-
-
-@pytest.fixture(scope="module")
-def background() -> Iterator[Background]:
-    """Where servers run."""
-    with Background() as running:
-        yield running
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
-    """The program."""
-    return Here(tmp_path, monkeypatch, capfdbinary)
-
-
-@pytest.fixture
-def folder(program: Here) -> Path:
-    """Where the program runs."""
-    return program.directory
-
-
-@pytest.fixture
-def service(program: Here, background: Background) -> Iterator[Sandbox]:
-    """A service that a first run has met on a bad day; it is well now."""
-    with background.sandbox() as running:
-        bad_day(program, running)
-        yield running
-
-
-@pytest.fixture
-def well(background: Background) -> Iterator[Sandbox]:
-    """A service that is well, and has met nobody."""
-    with background.sandbox() as running:
-        yield running
 
 
 def test_a_persons_word(program: Here, folder: Path, service: Sandbox) -> None:

@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,29 +14,16 @@ from batcher.core.verdict import Outcome
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.store import Store
 from batcher.sandbox import Sandbox
-from tests.e2e.bad_day import RUN, Script, bad_day, resubmit, settle
+from tests.again.bad_day import RUN, Script, bad_day, resubmit, settle
+from tests.again.here import Here
 from tests.e2e.program import lines, record
 from tests.e2e.servers import Background
-from tests.here import Here
 
 WHAT_TO_DO = (
     "find out what became of them and tell it with veetro-batch settle ledger --line N --applied or --not-applied, "
     "or send them again with veetro-batch resubmit ledger --in-doubt resend"
 )
 MANY = ("one", "two", "--ledger=ledger", "--in-doubt=hold", "--order-by=SourceID,Source", *RUN)
-
-
-@pytest.fixture(scope="module")
-def background() -> Iterator[Background]:
-    """Where servers run."""
-    with Background() as running:
-        yield running
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
-    """The program."""
-    return Here(tmp_path, monkeypatch, capfdbinary)
 
 
 @pytest.fixture
