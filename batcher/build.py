@@ -20,6 +20,7 @@ from batcher.core.retry import Policy, RetryBudget
 from batcher.core.soap import VERSIONS
 from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
+from batcher.core.verdict import Outcome
 from batcher.credentials import read_secret, read_secrets
 from batcher.flow.ledger import runs
 from batcher.flow.ledger.lock import Lock
@@ -30,7 +31,7 @@ from batcher.flow.ledger.runs import Reading
 from batcher.flow.ledger.selection import Left, select
 from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
-from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline, Times
+from batcher.flow.pipeline import Ending, Pipeline, Times
 from batcher.flow.rejects import Rejects
 from batcher.flow.service import Service
 from batcher.flow.session import Session
@@ -119,8 +120,9 @@ class Parts:
             pipeline.submitter.gate.keep_pace(Pacer(settings.rate))
         if kept is not None:
             writer = kept.writer
+            # Witnesses for the service, should but one record be left that it turns away.
+            pipeline.submitter.accepted = kept.earlier[Outcome.DELIVERED]
             writer.on_broken(lambda error: pipeline.drain(Ending(error.exit_code, str(error)), "stopped"))
-            writer.patient = lambda: all(ending.exit_code != INTERRUPTED for ending in pipeline.endings)
             writer.reading = lambda: Reading(
                 time.time(), pipeline.records, source.bytes_read, source.total_bytes, pipeline.read_whole
             )

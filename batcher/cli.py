@@ -197,11 +197,11 @@ def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
     from batcher.again import Again, is_ledger, of_ledger
 
     path = arguments.ledger
-    again = Again(is_ledger(path), "allow-stale" in arguments.switches)
+    again = Again(is_ledger(path), gathered.values["allow_stale"])
     settings = gathered.settings(() if again.of_ledger else (path,))
     if again.of_ledger:
         settings = of_ledger(settings, path)
-    elif again.allow_stale:
+    elif "allow-stale" in arguments.flags:  # elsewhere it may stand for other calls
         problem = "rejects lines do not tell what was delivered later, so all of them are sent"
         raise SettingsError("--allow-stale", problem, "leave it out, or name a ledger")
     settings.require_endpoint()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batcher.options import Option
 from batcher.options.kinds import Kind, duration, optional, whole
 from batcher.options.texts import PATH, TEXT
-from batcher.settings import CONFIGURATION, OPTIONS, OUTPUT, SENDING
+from batcher.settings import CONFIGURATION, OPTIONS, OUTPUT
 
 PROGRAM = "veetro-batch"
 
@@ -99,7 +99,7 @@ SUBMIT = Command(
         ("veetro-batch records.ndjson.gz --config veetro.toml --rejects rejects.ndjson", "a file, with settings"),
         ("veetro-batch check records.ndjson", "find bad records first; sends nothing"),
     ),
-    tuple(name for name, option in OPTIONS.items() if not option.secret),
+    tuple(name for name, option in OPTIONS.items() if not option.secret and name != "allow-stale"),
     switches=(SHOW_CONFIG,),
 )
 CHECK = Command(
@@ -166,11 +166,8 @@ RESUBMIT = Command(
         ("veetro-batch resubmit acme.ledger --config veetro.toml --in-doubt resend", "also what may be created twice"),
         ("veetro-batch resubmit rejects.ndjson --config veetro.toml --rejects still.ndjson", "corrected rejects lines"),
     ),
-    SUBMIT.options,
-    switches=(
-        Switch("allow-stale", SENDING, "also records of whose key a later one was delivered; with a LEDGER"),
-        SHOW_CONFIG,
-    ),
+    (*SUBMIT.options, "allow-stale"),
+    switches=(SHOW_CONFIG,),
     inputs=False,
     ledger=True,
 )

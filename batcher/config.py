@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batcher.contradictions import refuse_longer_connecting
 from batcher.errors import SettingsError
 from batcher.options import Option
 from batcher.options.kinds import SWITCH
@@ -40,6 +41,8 @@ class Gathered:
 
     def settings(self, inputs: tuple[str, ...] = ()) -> Settings:
         """The settings; ``SettingsError`` where they contradict each other."""
+        if self.origins.get("connect-timeout", "default") != "default":
+            refuse_longer_connecting(self.values["connect_timeout"], self.values["timeout"])
         return Settings(inputs=inputs, **self.values)
 
     def take(self, option: Option, value: Any, origin: str) -> None:
@@ -74,6 +77,8 @@ def gather(names: Collection[str], flags: Mapping[str, list[str]], environ: Mapp
     for option in options:
         for text in flags.get(option.name, ()):
             gathered.take(option, _from_flag(option, text), "flag")
+    if gathered.origins.get("connect-timeout") == "default":  # a default contradicts nobody
+        gathered.values["connect_timeout"] = min(gathered.values["connect_timeout"], gathered.values["timeout"])
     return gathered
 
 

@@ -22,15 +22,17 @@ def refuse_contradictions(settings: Settings) -> None:
     _refuse_paths(settings)
 
 
+def refuse_longer_connecting(connect_timeout: float, timeout: float) -> None:
+    """Raise ``SettingsError`` where a connection was given more seconds than its whole attempt."""
+    if connect_timeout > timeout:
+        problem = f"{connect_timeout:g} s is longer than --timeout, {timeout:g} s for the whole attempt"
+        raise SettingsError("--connect-timeout", problem, "give it --timeout or less")
+
+
 def _refuse_bounds(settings: Settings) -> None:
     if settings.concurrency is not None and settings.concurrency > settings.connections:
         problem = f"{settings.concurrency} requests in flight need more than --connections {settings.connections}"
         raise SettingsError("--concurrency", problem, f"raise --connections to at least {settings.concurrency}")
-    if settings.connect_timeout > settings.timeout:
-        problem = (
-            f"{settings.connect_timeout:g} s is longer than --timeout, {settings.timeout:g} s for the whole attempt"
-        )
-        raise SettingsError("--connect-timeout", problem, "give it --timeout or less")
     if settings.order_strict and not settings.order_by:
         raise SettingsError("--order-strict", "--order-by none keeps no order", "choose --order-by, or leave it out")
     if settings.client_key is not None and settings.client_cert is None:

@@ -62,8 +62,7 @@ def verify_command(ledger: str, settings: Settings) -> int:
         source = _source(settings, store)
         with contextlib.closing(Proof(store, ledger)) as proof:
             asyncio.run(_walk(source, proof))
-        outcomes = store.counts()
-    found = counts({outcome.value: outcomes[outcome] for outcome in FINAL})
+    found = counts({outcome.value: proof.outcomes[outcome] for outcome in FINAL})
     records = plural(proof.records, "record")
     if not proof.findings:
         print_pieces([f"{records}: every one has exactly one outcome ({found or 'there is none'})\n".encode()])

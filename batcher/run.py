@@ -44,6 +44,9 @@ _PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
 """Of exit codes, where several hold."""
 _HOLDS_UP = 256
 """Records of one key that wait at once: a good part of all that are read ahead."""
+_UNREAD = "nobody reads the results: the last lines"
+_LAST_ROW = 2.0
+"""Seconds that the ledger may take for the end of a run that is stuck."""
 _LOOK = 0.1
 """Seconds between two looks whether the ledger is free."""
 
@@ -123,6 +126,7 @@ class _Command:
         self._lines = lines
         self._tally = Tally()
         self._files: dict[str, str] = {}
+        self._stuck = False
         self._endpoint = urlsplit(settings.require_endpoint()).netloc
         self._watch = Watch(settings, self._tally, lines, self._so_far)
 
@@ -132,6 +136,8 @@ class _Command:
             pipeline, summary = await self._run(watched)
             code = await self._end(pipeline, summary)
             await self._watch.linger()
+        if self._stuck:
+            os._exit(code)  # a thread that writes what nobody reads cannot be woken, and would be waited for
         return code
 
     async def _run(self, watched: contextlib.AsyncExitStack) -> tuple[Pipeline, LineFile | None]:
@@ -154,14 +160,34 @@ class _Command:
                 source = kept.memory
             pipeline = parts.pipeline(source, sink, kept)
             self._connect(pipeline, parts.transport, source, kept)
-            stack.enter_context(
-                draining(pipeline, self._lines.write, settings.drain_timeout, ledger=settings.ledger is not None)
-            )
-            await stack.enter_async_context(shown(progress))
-            await pipeline.run()
+            patience = stack.enter_context(draining(pipeline, self._lines.write, settings.drain_timeout))
             if kept is not None:
-                kept.end(exit_code(pipeline.endings, tally, settings), self._watch.account())
+                kept.writer.patient = lambda: not patience.limited
+            await stack.enter_async_context(shown(progress))
+            self._stuck = not await patience.outlasts(pipeline.run())
+            await self._close_books(pipeline, kept)
         return pipeline, summary
+
+    async def _close_books(self, pipeline: Pipeline, kept: Kept | None) -> None:
+        """Tell of results that nobody has read, and in the ledger how the run has ended."""
+        endings = pipeline.endings
+        if kept is None:
+            if self._stuck:
+                endings.append(Ending(OutputFailed.exit_code, f"{_UNREAD} are lost"))
+            return
+        if self._stuck or kept.writer.unread:
+            endings.append(Ending(INTERRUPTED, f"{_UNREAD} are in the ledger alone"))
+        # On a thread, because what the run is stuck in may be the ledger's disk.
+        writing = asyncio.to_thread(kept.end, exit_code(endings, self._tally, self._settings), self._watch.account())
+        try:
+            await asyncio.wait_for(writing, _LAST_ROW if self._stuck else None)
+        except TimeoutError:
+            endings.append(Ending(OutputFailed.exit_code, "the ledger cannot be written"))
+
+    def _let_go(self, kept: Kept) -> None:
+        # The writer of a run that is stuck may still be at the ledger: it is another run's once the process has ended.
+        if not self._stuck:
+            kept.close()
 
     async def _open_outputs(self, parts: Parts, stack: contextlib.AsyncExitStack) -> tuple[Kept | None, Sink]:
         ledger = self._settings.ledger
@@ -170,7 +196,7 @@ class _Command:
             return None, sink
         files = name_outputs(self._settings)
         kept = await self._keep_ledger(parts, ledger, files)
-        stack.callback(kept.close)
+        stack.callback(self._let_go, kept)
         self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": ledger}
         self._tally.earlier = kept.earlier
         self._notes += notes(kept.left, ledger)

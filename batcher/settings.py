@@ -80,6 +80,8 @@ class Settings:
 
     Attributes:
         inputs: paths of the records' files, ``-`` for standard input; empty where records come from elsewhere.
+        connect_timeout: never more than ``timeout``, which takes its place where it is shorter.
+        allow_stale: for ``resubmit`` alone.
         default: text is read as the field's type asks (``--default`` and the environment have nothing else); other
             values are taken as they are.
     """
@@ -167,7 +169,11 @@ class Settings:
         "for one attempt. The server may work for 110 s: a shorter one makes records doubtful that arrive",
     )
     connect_timeout: float = option(
-        10.0, "TIME", duration(), SENDING, "for the connection of one attempt, TLS included; at most --timeout"
+        10.0,
+        "TIME",
+        duration(),
+        SENDING,
+        "for the connection of one attempt, TLS included; at most --timeout, which is the default where it is shorter",
     )
     max_attempts: int = option(6, "N", whole(1, 1000), SENDING, "attempts for one record, the first included")
     retry_budget: float = option(
@@ -185,6 +191,14 @@ class Settings:
         SENDING,
         "a request that may have been applied: resend where the record is safe to resend, else hold; always hold;"
         " always resend",
+    )
+    allow_stale: bool = option(
+        False,
+        "",
+        SWITCH,
+        SENDING,
+        "of resubmit alone: also records of whose key a later one was delivered; with a LEDGER",
+        shown="off",
     )
     retry_faults: Literal["auto", "always", "never"] = option(
         "auto",
@@ -353,6 +367,7 @@ class Settings:
         for declared in OPTIONS.values():
             if declared.name != "default":
                 _check(declared, getattr(self, declared.attribute))
+        object.__setattr__(self, "connect_timeout", min(self.connect_timeout, self.timeout))
         refuse_contradictions(self)
 
     def require_endpoint(self) -> str:

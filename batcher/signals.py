@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
-from batcher.errors import OutputFailed
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
 
 _LAST_LINES = 2.0
 """Seconds for writing the last result lines, once a run was told to leave."""
+_LAST_WORDS = 0.1
+"""Seconds for counting what was in flight, once it was told so three times."""
 
 
 @contextlib.contextmanager
@@ -41,25 +41,58 @@ def interrupted() -> Iterator[asyncio.Future[signal.Signals]]:
         yield first
 
 
-@contextlib.contextmanager
-def draining(pipeline: Pipeline, say: Callable[[str], None], drain_timeout: float, *, ledger: bool) -> Iterator[None]:
-    """Within the block the first signal drains the run, a second one leaves at once, a third one does not even wait.
+class Patience:
+    """For how long the last results of a run are waited for.
 
-    A thread that writes results to a pipe which nobody reads cannot be woken: the process then ends without it.
+    Attributes:
+        limited: a signal has come: a reader who has stopped reading is waited for only where lines would be lost.
+    """
+
+    def __init__(self) -> None:
+        self.limited = False
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(self) -> None:
+        """Wait no more."""
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def outlasts(self, work: Coroutine[None, None, None]) -> bool:
+        """Do *work*; False once it is waited for no more: it is left as it is then: nothing may wake it."""
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait([task, self._over], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        if not task.done():
+            return False
+        task.result()
+        return True
+
+
+@contextlib.contextmanager
+def draining(pipeline: Pipeline, say: Callable[[str], None], drain_timeout: float) -> Iterator[Patience]:
+    """Within the block the first signal drains the run, a second one leaves at once, a third one waits for no line.
+
+    A thread that writes results to a pipe which nobody reads cannot be woken: patience with it ends a moment behind the
+    drain timeout or the second signal.
 
     Args:
         pipeline: the run.
         say: takes a line for people.
         drain_timeout: seconds that what is in flight may take.
-        ledger: the lines that cannot be written are kept.
     """
     loop = asyncio.get_running_loop()
+    patience = Patience()
     breaking_off: asyncio.TimerHandle | None = None
     count = 0
 
     def hear(number: signal.Signals) -> None:
         nonlocal breaking_off, count
         count += 1
+        patience.limited = True
         if breaking_off is not None:
             breaking_off.cancel()
         if count == 1:
@@ -67,21 +100,14 @@ def draining(pipeline: Pipeline, say: Callable[[str], None], drain_timeout: floa
                 say(f"veetro-batch: {number.name} was received while the run ends; a second one leaves at once")
             else:
                 pipeline.drain(Ending(INTERRUPTED, f"{number.name} was received"), "interrupted")
-            breaking_off = loop.call_later(drain_timeout + _LAST_LINES, break_off)
         elif count == 2:  # noqa: PLR2004 - the second signal
             pipeline.leave()
-            breaking_off = loop.call_later(_LAST_LINES, break_off)
-        else:
-            break_off()
-
-    def break_off() -> None:
-        left = "are in the ledger alone" if ledger else "are lost"
-        say(f"veetro-batch: error: nobody reads the results: the last lines {left}")
-        os._exit(OutputFailed.exit_code)
+        left = {1: drain_timeout + _LAST_LINES, 2: _LAST_LINES}.get(count, _LAST_WORDS)
+        breaking_off = loop.call_later(left, patience.end)
 
     with heard(hear):
         try:
-            yield
+            yield patience
         finally:
             if breaking_off is not None:
                 breaking_off.cancel()

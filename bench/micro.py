@@ -29,7 +29,7 @@ from batcher.core.soap import SOAP_11
 from batcher.core.template import Template
 from batcher.core.verdict import Judgement, Outcome, Sample, Verdict
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
 from batcher.flow.ledger.store import Store
 from batcher.observe.tally import Tally
 from batcher.operations import load
@@ -113,7 +113,7 @@ def _find(matcher: Matcher, body: bytes) -> object:
 def ledger_step(store: Store) -> Step:
     """A commit of a full batch: the intents of the next one, outcomes and result lines of the last one."""
     raw = line(2)
-    digest = hash_number(hashlib.blake2b(raw.rstrip(), digest_size=8).hexdigest())
+    digest = mark(hashlib.blake2b(raw.rstrip(), digest_size=8).hexdigest(), 1)
     told = _delivered(raw.rstrip()).to_json()
     numbers = count(1)
 

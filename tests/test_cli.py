@@ -298,4 +298,6 @@ def test_help_lists_every_option_under_its_heading(capsys: pytest.CaptureFixture
     places = [text.index(f"\n{heading}") for heading in headings]
     assert places == sorted(places)
     shown = {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
-    assert shown == {option.flag for option in OPTIONS.values() if not option.secret} | {"--show-config", "--version"}
+    options = {option.flag for option in OPTIONS.values() if not option.secret} - {"--allow-stale"}
+    assert shown == options | {"--show-config", "--version"}
+    assert "--allow-stale" in help_of(capsys, "resubmit")

@@ -327,6 +327,79 @@ def test_verify_finds_lines_told_twice(capfd: pytest.CaptureFixture[str]) -> Non
     assert findings(capfd) == [f"{found}: 1 (line {json.loads(line)['line']} of first)"]
 
 
+@pytest.mark.parametrize("change", ["records = records + 1", "records = 0"])
+def test_verify_counts_for_itself(
+    db: sqlite3.Connection, folder: Path, capfd: pytest.CaptureFixture[str], change: str
+) -> None:
+    """What is printed was counted record by record, and totals of the ledger that differ from it are a finding."""
+    db.execute(f"UPDATE total SET {change} WHERE outcome IN ('delivered', 'invalid')")
+    found = outcomes(folder)
+    delivered, invalid = (found["delivered"] + 1, 2) if "+" in change else (0, 0)
+    assert main(["verify", "kept", "first", "second"]) == 3
+    assert capfd.readouterr().out == (
+        f"641 records: it is not so that every one has exactly one outcome (in the ledger: {counted(folder)})\n"
+        "  the ledger's own totals are not what was counted: 2"
+        f" (delivered: {delivered} instead of {found['delivered']}, invalid: {invalid} instead of 1)\n"
+    )
+
+
+def test_verify_counts_what_is_behind_the_end(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Records that are not in the inputs are counted too, so the totals are no finding beside them."""
+    assert main(["verify", "kept", "first"]) == 3
+    first, *found = capfd.readouterr().out.splitlines()
+    assert first.endswith(f"(in the ledger: {counted(folder)})")
+    assert [line.partition(":")[0].strip() for line in found] == [
+        "known to the ledger, and behind the end of the input",
+        "result lines that belong to none of these records",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE record SET outcome = 'x' WHERE ordinal = 5", "(outcomes|totals) cannot be read: 'x' is not a valid"),
+        ("UPDATE total SET outcome = 'x' WHERE outcome = 'invalid'", "totals cannot be read: 'x' is not a valid"),
+        ("UPDATE total SET records = 'many'", "totals cannot be read: "),
+        ("INSERT INTO intent VALUES (99, '[]')", "intents cannot be read: "),
+    ],
+)
+def test_a_damaged_value_is_refused(
+    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str], change: str, what: str
+) -> None:
+    """A value that no run has written is the ledger's damage, exit 9, and no error of the program."""
+    (endpoint,) = db.execute("SELECT value FROM meta WHERE name = 'endpoint'").fetchone()
+    db.execute(change)
+    run = ["--endpoint", endpoint, "--ledger=kept", "--results=none", "--progress=off", "--order-by=SourceID,VeetroID"]
+    for command in (["verify", "kept", "first", "second"], ["status", "kept"], ["first", "second", *run]):
+        assert main(command) == 9, command
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert re.search(f"error: the ledger kept is damaged: {what}", err), err
+
+
+def test_a_damaged_outcome_is_refused_where_the_totals_are_whole(
+    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is found when its record is compared, or read again by a run."""
+    (endpoint,) = db.execute("SELECT value FROM meta WHERE name = 'endpoint'").fetchone()
+    db.execute("DROP TRIGGER record_changed")
+    db.execute("UPDATE record SET outcome = 'x' WHERE ordinal = 5")
+    run = ["--endpoint", endpoint, "--ledger=kept", "--results=none", "--progress=off", "--order-by=SourceID,VeetroID"]
+    for command in (["verify", "kept", "first", "second"], ["first", "second", *run]):
+        assert main(command) == 9, command
+        err = " ".join(capfd.readouterr().err.split())
+        assert "the ledger kept is damaged: outcomes cannot be read: 'x' is not a valid Outcome" in err
+
+
+def test_damaged_records_that_are_open_again_are_refused(
+    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What came before such a record is read where it is compared."""
+    db.execute("INSERT INTO reopened (ordinal, hash, origin) VALUES (5, ?, '{}')", (hash_at(db, 5),))
+    assert main(["verify", "kept", "first", "second"]) == 9
+    assert "the ledger kept is damaged: reopened records cannot be read: " in capfd.readouterr().err
+
+
 @pytest.mark.usefixtures("folder")
 def test_verify_refuses_a_ledger_with_other_lines(capfd: pytest.CaptureFixture[str]) -> None:
     """What is no result line proves nothing."""

@@ -132,7 +132,6 @@ def test_errors_do_not_quote_what_may_be_secret(name: str) -> None:
     ("given", "option", "says"),
     [
         ({"concurrency": 65}, "--concurrency", "raise --connections to at least 65"),
-        ({"timeout": 5.0}, "--connect-timeout", "--timeout"),
         ({"client_key": "k.pem"}, "--client-key", "--client-cert"),
         ({"email": "a@b.c"}, "--email", "--password-file"),
         ({"password": Secret("x")}, "VEETRO_BATCH_PASSWORD", "--email"),

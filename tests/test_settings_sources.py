@@ -85,6 +85,38 @@ def test_toml_takes_its_own_types(toml: Path) -> None:
     assert settings.retry_budget == 0.1
 
 
+@pytest.mark.parametrize("given", [[], ["10"]])
+def test_a_connection_given_more_time_than_its_attempt_is_a_contradiction(given: list[str]) -> None:
+    """A default contradicts no shorter --timeout, which then counts and is shown; a flag of the same value does."""
+    gathered = read({"timeout": ["1"]} | ({"connect-timeout": given} if given else {}))
+    if given:
+        with pytest.raises(SettingsError, match="10 s is longer than --timeout, 1 s") as caught:
+            gathered.settings()
+        assert caught.value.option == "--connect-timeout"
+        assert "connect-timeout = 10  # from flag" in shown(gathered)
+        return
+    assert gathered.settings().connect_timeout == 1.0
+    assert "connect-timeout = 1  # from default" in shown(gathered)
+
+
+def test_programs_need_not_shorten_the_time_to_connect() -> None:
+    """The shorter of both counts, whatever a program gives."""
+    assert Settings(timeout=2.0).connect_timeout == 2.0
+    assert Settings(timeout=20.0).connect_timeout == 10.0
+    assert Settings(timeout=20.0, connect_timeout=3.0).connect_timeout == 3.0
+
+
+def test_contradictions_are_found_in_every_source(toml: Path) -> None:
+    """A time to connect that the file or the environment gives is as explicit as a flag."""
+    toml.write_text("connect-timeout = 7\n")
+    for flags, environ in (
+        ({"config": [str(toml)], "timeout": ["5"]}, {}),
+        ({"timeout": ["5"]}, {"VEETRO_BATCH_CONNECT_TIMEOUT": "7"}),
+    ):
+        with pytest.raises(SettingsError, match="7 s is longer than --timeout, 5 s"):
+            read(flags, environ).settings()
+
+
 def test_default_values_are_filled_field_by_field(toml: Path) -> None:
     """The file's values keep their types, text from elsewhere stays text, and a stronger source replaces one field."""
     toml.write_text('[defaults]\nVeetroID = 5\nIsPrivate = true\nErrorMsg = "x"\nVeetroType = "old"\n')

@@ -106,8 +106,8 @@ class Result(NamedTuple):
         ordinal: its number among all records of the run, which the result line does not show.
         raw: the line itself.
         truncated: *raw* is only the beginning of the line.
-        standing: nothing final: an earlier run may have sent it, this one has not and may, but has ended first. The
-            ledger keeps its intent and takes no outcome, so the next run sends it; this run counts it as in doubt.
+        standing: nothing final: it is in doubt and may be sent again, but the run has ended first. The ledger keeps its
+            intent and takes no outcome, so the next run sends it; this run counts it as in doubt.
     """
 
     line: int

@@ -56,7 +56,6 @@ class Attempts:
             judgement = judge_failure(error)
         except asyncio.CancelledError:
             job.history.cut_short(_CUT_SHORT)
-            job.crashed = False
             self._tell(job, Judgement(Verdict.UNCERTAIN, problem=_CUT_SHORT), None, clock() - began, 0)
             raise
         else:

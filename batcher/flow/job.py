@@ -26,7 +26,6 @@ class Job:
         budgeted: its next attempt is a retry that the retry budget counts; those after throttling, a lost session or no
             connection are none.
         declared: the ledger holds durably that it may have been sent; with a ledger nothing is sent before.
-        crashed: an earlier run may have sent it, and this one may, but has not yet.
         origin: what had come of it before, where it is sent once more.
         refused: when it was last refused for want of a session, and in which, or None.
     """
@@ -40,5 +39,4 @@ class Job:
     refused: Refused | None = None
     budgeted: bool = False
     declared: bool = False
-    crashed: bool = False
     origin: Origin | None = None

@@ -104,7 +104,7 @@ class LineFile:
 
     def _failed(self, error: OSError) -> OutputFailed:
         if isinstance(error, BrokenPipeError):
-            return OutputFailed(f"{self._name} was closed by its reader: nothing more is sent")
+            return OutputFailed(f"{self._name} was closed by its reader")
         return OutputFailed(f"{self._name} cannot be written: {error.strerror}")
 
 

@@ -218,12 +218,11 @@ class Pipeline:
             job.history.cut_short(_CRASH)
             job.history.spent = 1
         doubtful = job.history.doubt is not None
-        job.crashed = doubtful and self._policy.may_resend(safe=record.safe)
         self.room.size += len(record.envelope)
         if not (record.safe or self._protected):
             self._protected = True  # told once
             self._observer.notice(Unprotected(line.number))
-        if self.submitter.gate.closed or (doubtful and not job.crashed):
+        if self.submitter.gate.closed or (doubtful and not self._policy.may_resend(safe=record.safe)):
             self.submitter.refuse(job)
         else:
             self.submitter.add(job)

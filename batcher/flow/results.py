@@ -11,8 +11,11 @@ from batcher.flow.job import Job
 from batcher.flow.source import Line
 
 
-def result_of(job: Job, ended: Ended, judgement: Judgement | None, now: float) -> Result:
-    """The result of *job*, which ended at *now*: by an attempt that meant *judgement*, or because the run ends."""
+def result_of(job: Job, ended: Ended, judgement: Judgement | None, now: float, *, standing: bool) -> Result:
+    """The result of *job*, which ended at *now*: by an attempt that meant *judgement*, or because the run ends.
+
+    *standing*: see ``Result``.
+    """
     answered = judgement if ended.outcome is Outcome.DELIVERED else None
     return Result(
         line=job.line.number,
@@ -28,7 +31,7 @@ def result_of(job: Job, ended: Ended, judgement: Judgement | None, now: float) -
         ordinal=job.ordinal,
         mismatch=answered is not None and differs(job.record.key, answered.key),
         raw=job.line.raw,
-        standing=job.crashed and judgement is None,
+        standing=standing,
     )
 
 

@@ -31,8 +31,6 @@ from batcher.flow.source import Line
 __all__ = ["Service", "Submitter"]
 
 _NOT_NOW = Again(0.0, budgeted=False)
-_TURNED_AWAY = frozenset({Verdict.NOT_SENT, Verdict.THROTTLED, Verdict.NO_SESSION, Verdict.MISDIRECTED})
-"""After these a record is as much in doubt as it was before."""
 
 
 class Submitter:
@@ -67,6 +65,7 @@ class Submitter:
     ) -> None:
         self._give_up = give_up
         self._service = service
+        self._may_resend = service.policy.may_resend
         self._observer = observer
         self._finish = finish
         self._clock = clock
@@ -184,7 +183,6 @@ class Submitter:
         self.accepted += 1
         self._sessions.accept(session, attempt.began)
         self._accepted_from = max(self._accepted_from, attempt.began)
-        job.crashed = False
         return job.history.accept()
 
     def _teach_limit(self, attempt: Attempt) -> None:
@@ -207,7 +205,6 @@ class Submitter:
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
-        job.crashed = job.crashed and judgement.verdict in _TURNED_AWAY
         if judgement.verdict is Verdict.THROTTLED and judgement.retry_after is not None:
             self.gate.pause_until(now + judgement.retry_after)
         elif judgement.verdict is Verdict.NO_SESSION:
@@ -270,6 +267,8 @@ class Submitter:
         return blocked
 
     def _report(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
-        result = result_of(job, ended, judgement, self._clock())
+        # What the run's end alone keeps from being sent again: the next run may do so.
+        standing = judgement is None and ended.outcome is Outcome.IN_DOUBT and self._may_resend(safe=job.record.safe)
+        result = result_of(job, ended, judgement, self._clock(), standing=standing)
         self._observer.notice(RecordEnded(result))
         self._finish(job, result)

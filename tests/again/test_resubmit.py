@@ -131,6 +131,40 @@ def test_stale_records_are_refused(program: Here, folder: Path, well: Sandbox) -
     assert proved(program)
 
 
+@pytest.mark.parametrize("source", ["variable", "file"])
+def test_leave_for_stale_records_is_a_setting(
+    program: Here, folder: Path, well: Sandbox, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Environment and file give it too; submit, and resubmit of rejects lines, pass over it there."""
+    shared = []
+    if source == "variable":
+        monkeypatch.setenv("VEETRO_BATCH_ALLOW_STALE", "true")
+    else:
+        (folder / "shared.toml").write_text("allow-stale = true\n")
+        shared = ["--config=shared.toml"]
+    given = lines(*(record(number, SourceID="A") for number in (1, 2)))
+    (folder / "records.ndjson").write_bytes(given)
+    well._draw = Script(["client", None])  # type: ignore[assignment] # as Draw
+    first = program.run(*COMMAND, *shared, "--endpoint", well.url)
+    assert (first.code, "ALLOW_STALE" in first.err) == (3, False)
+    assert resubmit(program, well, *shared, "--results=none", of="rejects.ndjson").code == 0
+    assert well.stats().applied == {"A": 2}
+    done = resubmit(program, well, *shared)
+    assert (done.code, "stale" in done.err) == (0, False)
+    assert well.stats().applied == {"A": 3}
+    assert proved(program)
+
+
+def test_rejects_lines_need_no_leave_for_stale_records(program: Here, service: Sandbox) -> None:
+    """On the command line it is an error there, for it would promise what nobody looks at; for submit it is unknown."""
+    done = resubmit(program, service, "--allow-stale", of="rejects.ndjson")
+    assert done.code == 2
+    assert "--allow-stale: rejects lines do not tell what was delivered later" in done.err
+    done = program.run(*COMMAND, "--endpoint", service.url, "--allow-stale")
+    assert done.code == 2
+    assert "--allow-stale: veetro-batch has no such option" in done.err
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -6,6 +6,8 @@ The truth is what the service has seen: a request that came counts as sent, whet
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -21,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from batcher.sandbox import Sandbox
 from bench.torture import torture
 from tests.e2e.conftest import StartRaw
 from tests.e2e.program import PATIENCE_S, Done, Program, lines, read_lines, record, wait_for_line
@@ -171,7 +174,7 @@ def test_killed_and_run_again(program: Program, service: Raw, silent: Silent, po
 
 @pytest.mark.usefixtures("given")
 def test_killed_and_drained_before_it_could_resend(program: Program, service: Raw, silent: Silent) -> None:
-    """What a killed run left open and is safe stays open when the next run ends before sending it: the third sends it.
+    """What a killed run left open and is safe stays open when the next run ends before an answer: the third sends it.
 
     The second run counts it as in doubt, and writes no line for it.
     """
@@ -186,9 +189,9 @@ def test_killed_and_drained_before_it_could_resend(program: Program, service: Ra
     assert program.finish(process).code == 6
     between = {entry["line"]: entry for entry in read_lines(results.read_bytes())}
     held = {number for number, entry in between.items() if entry["outcome"] == "in_doubt"}
-    assert {number for number in held if safe(number)} == {tried}
+    assert not any(map(safe, held))
     left = {number for number in sent(service) if number not in between}
-    assert left
+    assert tried in left
     assert all(map(safe, left))
     assert told(program)["outcomes"]["in_doubt"] >= len(held | left)
     silent.release()
@@ -197,7 +200,7 @@ def test_killed_and_drained_before_it_could_resend(program: Program, service: Ra
     assert set(ended) == set(range(1, RECORDS + 1))
     assert {(ended[number]["outcome"], ended[number]["attempts"]) for number in left} == {("delivered", 2)}
     assert {number for number, entry in ended.items() if entry["outcome"] == "in_doubt"} == held
-    assert all(sent(service)[number] == 2 for number in left)
+    assert all(sent(service)[number] == 2 + (number == tried) for number in left)
     assert told(program)["outcomes"]["in_doubt"] == len(held)
 
 
@@ -276,6 +279,8 @@ def test_another_input(program: Program, service: Raw, silent: Silent, given: Pa
     refused(program, service, "line 3 is not the one that the ledger knows")
     given.write_bytes(lines(*records[:9]))
     refused(program, service, "the input ends after 9 records")
+    given.write_bytes(lines(*records[:3]) + b"\n" + lines(*records[3:]))
+    refused(program, service, "line 5 is not the one that the ledger knows")
     given.write_bytes(lines(*records))
     refused(program, service, "skip", options=("--skip=1",))
     assert again(program, service).code == 0
@@ -418,6 +423,66 @@ def test_drained_while_nobody_reads_the_results(program: Program, service: Raw, 
     results = read_lines((program.directory / "results.ndjson").read_bytes())
     assert [entry["line"] for entry in results] == list(range(1, RECORDS + 1))
     assert len(before) < RECORDS
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_ended_while_nobody_reads_the_results(program: Program, sandbox: Sandbox, given: Path, number: int) -> None:
+    """A run that only waits for the reader of its last lines ends on a signal with 6, and tells so in the ledger too.
+
+    So does one that is told three times, at once.
+    """
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    options = ("--ledger=ledger", "--summary=summary.json", "--drain-timeout=1000")
+    process = program.start(given, "--endpoint", sandbox.url, *options, stdout=writing)
+    os.close(writing)
+    until(lambda: committed(program) == RECORDS)
+    process.send_signal(signal.SIGTERM)
+    wait_for_line(process.stderr, "while the run ends")
+    for name in (signal.SIGTERM, signal.SIGINT)[: number - 1]:
+        process.send_signal(name)
+    done = program.finish(process)
+    os.close(reading)
+    assert done.code == 6, done.err
+    assert "the last lines are in the ledger alone" in " ".join(done.err.split())
+    assert (told(program)["exit_code"], told(program)["outcomes"]["delivered"]) == (6, RECORDS)
+    run = json.loads(program.run("status", "ledger", "--json").out)["run"]
+    assert run["exit_code"] == 6
+    assert run["ended"] >= run["started"]
+    assert len(program.run("results", "ledger").results) == RECORDS
+
+
+def committed(program: Program) -> int:
+    """Records that have their outcome in the ledger."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(reader(program)) as db:
+        [(count,)] = db.execute("SELECT count(*) FROM record")
+        return int(count)
+    return 0
+
+
+def reader(program: Program) -> sqlite3.Connection:
+    """The ledger, without making one where there is none."""
+    return sqlite3.connect(f"file:{program.directory / 'ledger'}?mode=rw", uri=True)
+
+
+@pytest.mark.usefixtures("given")
+def test_a_ledger_that_takes_nothing(program: Program, service: Raw, silent: Silent) -> None:
+    """A ledger that is stuck delays no end that is asked for three times: 9, and the summary says so."""
+    process = begin(program, service)
+    with contextlib.closing(reader(program)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        silent.release()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            process.send_signal(name)
+        wait_for_line(process.stderr, "draining")
+        process.send_signal(signal.SIGTERM)
+        done = program.finish(process)
+        assert done.code == 9, done.err
+        assert told(program)["exit_code"] == 9
+    assert again(program, service).code in {0, 4}
+    assert {entry["line"] for entry in read_lines((program.directory / "results.ndjson").read_bytes())} == set(
+        range(1, RECORDS + 1)
+    )
 
 
 def _stuff(pipe: int) -> bool:

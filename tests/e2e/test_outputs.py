@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from batcher.sandbox import Sandbox
 from tests.e2e.conftest import StartSandbox
 from tests.e2e.program import COMMAND, ROOT, Program, lines, many, read_lines, record
@@ -24,6 +26,20 @@ def test_closed_standard_output(program: Program, start_sandbox: StartSandbox) -
     assert done.code == 9
     assert "standard output was closed by its reader" in done.err
     assert sum(sandbox.stats().applied.values()) < 5000
+
+
+@pytest.mark.parametrize(("command", "given"), [("render", many(5000)), ("check", b"{}\n" * 5000)])
+def test_closed_standard_output_of_what_sends_nothing(program: Program, command: str, given: bytes) -> None:
+    """``check`` and ``render`` end as a run does, and do not speak of sending."""
+    (program.directory / "records.ndjson").write_bytes(given)
+    process = program.start(command, "records.ndjson")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    done = program.finish(process)
+    assert done.code == 9
+    assert done.err.splitlines()[-1] == "veetro-batch: error: standard output was closed by its reader"
 
 
 def test_paths_that_cannot_be_written(program: Program, sandbox: Sandbox) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import termios
@@ -111,13 +113,17 @@ def test_dead_service(program: Program) -> None:
     assert {entry["error"]["kind"] for entry in done.results[1:]} == {"interrupted"}
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_nobody_reads_the_results(program: Program, sandbox: Sandbox, number: int) -> None:
-    """A reader who has stopped delays no end: the drain timeout or a second signal is the last word, and 9 its code."""
+    """A reader who has stopped delays no end: the drain timeout or a second signal is the last word, and 9 its code.
+
+    A third signal waits for no line. The run tells of itself as any other.
+    """
     patience = "--drain-timeout=0.1" if number == 1 else "--drain-timeout=1000"
     reading, writing = os.pipe()
     size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    process = program.start("--endpoint", sandbox.url, patience, stdout=writing)
+    told = ("--summary=summary.json", "--report=report.html")
+    process = program.start("--endpoint", sandbox.url, patience, *told, stdout=writing)
     os.close(writing)
     assert process.stdin is not None
     process.stdin.write(many(100))
@@ -126,12 +132,20 @@ def test_nobody_reads_the_results(program: Program, sandbox: Sandbox, number: in
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     wait_for_line(process.stderr, "SIGTERM was received")
-    if number > 1:
-        process.send_signal(signal.SIGTERM)
+    for name in (signal.SIGTERM, signal.SIGINT)[: number - 1]:  # two of one name may come as one
+        process.send_signal(name)
     done = program.finish(process)
     os.close(reading)
     assert done.code == 9
-    assert "nobody reads the results" in done.err
+    said = " ".join(done.err.split())
+    assert "(exit 9)" in said
+    assert "nobody reads the results: the last lines are lost" in said
+    through = re.search("Read up to line ([0-9]+)", said)
+    assert through is not None
+    summary = json.loads((program.directory / "summary.json").read_bytes())
+    assert summary["exit_code"] == 9
+    assert sum(summary["outcomes"].values()) == int(through[1])
+    assert (program.directory / "report.html").read_bytes().rstrip().endswith(b"</html>")
 
 
 def _to_be_read(pipe: int) -> int:

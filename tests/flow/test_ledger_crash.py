@@ -135,7 +135,8 @@ class Crashes(RuleBasedStateMachine):
     def open_records(self, chosen: list[int]) -> None:
         records = self.model.records
         origins = {each: Origin(each, records[each].outcome, "timeout", "none", 1) for each in chosen}
-        hashes = {each: (records[each].hash % 2**64).to_bytes(8, "big").hex() for each in chosen}
+        # A record is known by its line's hash and number together: see ``mark``.
+        hashes = {each: ((records[each].hash ^ origins[each].line) % 2**64).to_bytes(8, "big").hex() for each in chosen}
         open_again(
             self.store,
             str(self.path),

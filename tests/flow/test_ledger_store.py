@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 import tracemalloc
 from itertools import islice
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, OutputFailed
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.store import Store
 from tests.flow.ledgers import (
     Model,
     commits,
@@ -46,8 +49,8 @@ def mode_of(path: Path) -> int:
 @given(number=st.integers(0, 2**64 - 1), other=st.integers(0, 2**64 - 1))
 def test_a_hash_is_a_number_of_its_own(number: int, other: int) -> None:
     """SQLite's integers have 64 bits and a sign: every hash has its place among them, and no two share one."""
-    assert -(2**63) <= hash_number(f"{number:016x}") < 2**63
-    assert (hash_number(f"{number:016x}") == hash_number(f"{other:016x}")) is (number == other)
+    assert -(2**63) <= mark(f"{number:016x}", 7) < 2**63
+    assert (mark(f"{number:016x}", 7) == mark(f"{other:016x}", 7)) is (number == other)
 
 
 def test_a_new_ledger_knows_nothing(path: Path) -> None:
@@ -194,3 +197,27 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
         assert sorted(file.name for file in tmp_path.iterdir()) == ["deep", "link"]
         with opened(tmp_path / "deep" / "ledger") as reader:
             assert reader.value("limit") == 7
+
+
+def test_a_ledger_that_was_closed_is_whole_in_its_own_file(tmp_path: Path) -> None:
+    """Moved or copied without the files that SQLite keeps beside it, it has every record, whoever still reads it."""
+    path = tmp_path / "run.ledger"
+    store = Store(str(path), create=True)
+    with contextlib.closing(Store(str(path))):
+        store.commit(Commit(records=[(1, 1, Outcome.DELIVERED)]))
+        store.close()
+        shutil.copy(path, tmp_path / "copy")
+    with contextlib.closing(Store(str(tmp_path / "copy"))) as copied:
+        assert copied.counts()[Outcome.DELIVERED] == 1
+
+
+def test_a_ledger_with_two_names_is_refused(tmp_path: Path) -> None:
+    """A hard link has a lock of its own, so two runs could write one ledger: neither name is taken."""
+    path, other = tmp_path / "run.ledger", tmp_path / "other"
+    Store(str(path), create=True).close()
+    other.hardlink_to(path)
+    for name in (path, other):
+        with pytest.raises(LedgerRefused, match="another name, by a hard link"):
+            Store(str(name), create=True)
+    other.unlink()
+    Store(str(path), create=True).close()

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -74,6 +74,9 @@ class Run:
 
     def drain(self) -> None:
         self.pipeline.drain(Ending(INTERRUPTED, "a test has had enough"), "interrupted")
+
+
+IN_FLIGHT = {f"S-{number}" for number in range(1, LIMIT + 1)}
 
 
 def doubtful(path: Path) -> set[str]:
@@ -150,8 +153,8 @@ async def test_what_waits_while_the_service_is_silent_is_one_window(tmp_path: Pa
     run.drain()
     run.pipeline.leave()
     await running
-    assert run.outcomes == {"in_doubt": LIMIT}
-    assert doubtful(run.path) == set()
+    assert run.outcomes == {}
+    assert doubtful(run.path) == IN_FLIGHT  # they may be sent again
 
 
 async def committed(run: Run) -> None:
@@ -215,23 +218,29 @@ async def test_a_pause_that_the_service_asks_for_leaves_nothing_doubtful(tmp_pat
     assert run.exit_codes == [INTERRUPTED]
 
 
-async def test_unsent_leaves_nothing(tmp_path: Path) -> None:
-    """A record that was read and not sent has neither an outcome nor a line nor an intent; the next run sends it."""
+@pytest.mark.parametrize("in_doubt", ["hold", "auto"])
+async def test_unsent_leaves_nothing(tmp_path: Path, in_doubt: Literal["hold", "auto"]) -> None:
+    """A record that was read and not sent has neither an outcome nor a line nor an intent; the next run sends it.
+
+    One that was cut short is in doubt: for good where it may not be sent again, else its intent stands.
+    """
+    stands = in_doubt == "auto"
     told = Told(never)
-    run = Run(tmp_path, records(30), told)
+    run = Run(tmp_path, records(30), told, in_doubt=in_doubt)
     running = asyncio.create_task(run())
     await until(lambda: told.open == LIMIT)
     run.drain()
     run.pipeline.leave()
     await running
-    assert run.tally.outcomes[Outcome.UNSENT] == 30 - LIMIT
-    assert run.outcomes == {"in_doubt": LIMIT}
-    assert run.results.read_bytes().count(b"\n") == LIMIT
-    assert doubtful(run.path) == set()
+    assert (run.tally.outcomes[Outcome.UNSENT], run.tally.outcomes[Outcome.IN_DOUBT]) == (30 - LIMIT, LIMIT)
+    assert run.outcomes == ({} if stands else {"in_doubt": LIMIT})
+    assert run.results.read_bytes().count(b"\n") == (0 if stands else LIMIT)
+    assert doubtful(run.path) == (IN_FLIGHT if stands else set())
     later = Told(good)
-    again = await Run(tmp_path, records(30), later)()
-    assert Counter(later.sent) == {f"S-{number}": 1 for number in range(LIMIT + 1, 31)}
-    assert again.outcomes == {"in_doubt": LIMIT, "delivered": 30 - LIMIT}
+    again = await Run(tmp_path, records(30), later, in_doubt=in_doubt)()
+    first = 1 if stands else LIMIT + 1
+    assert Counter(later.sent) == {f"S-{number}": 1 for number in range(first, 31)}
+    assert again.outcomes == ({"delivered": 30} if stands else {"in_doubt": LIMIT, "delivered": 30 - LIMIT})
 
 
 @pytest.mark.parametrize("failing", [1, 2, 5])
@@ -333,3 +342,25 @@ async def test_a_finished_run_leaves_its_files_accounted_for(tmp_path: Path) -> 
     run = await Run(tmp_path, records(50), Told(good))()
     with opened(run.path) as store:
         assert store.accounted(str(run.results.resolve())) == run.results.stat().st_size > 0
+
+
+async def test_the_last_record_that_is_left_may_be_the_one_at_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where earlier runs have delivered the others, a record that is turned away again and again ends rejected."""
+    monkeypatch.setattr("batcher.core.breaker._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("batcher.core.breaker._LONGEST_WAIT", 0.01)
+    gone = Answer(404, {}, b"nobody is here")
+
+    async def say(body: bytes, headers: Mapping[str, str]) -> Answer:
+        return gone if key_in(body) == "S-7" else saved(body)
+
+    run = Run(tmp_path, records(7), Told(say))
+    running = asyncio.create_task(run())
+    await until(lambda: run.tally.outcomes[Outcome.DELIVERED] == 6)
+    run.drain()
+    await running
+    assert run.outcomes == {"delivered": 6}
+    again = await Run(tmp_path, records(7), Told(say))()
+    assert again.outcomes == {"delivered": 6, "rejected": 1}
+    assert again.exit_codes == []

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from batcher.core.result import Origin
 from batcher.errors import LedgerRefused
-from batcher.flow.ledger.rows import Known, Reopened, hash_number
+from batcher.flow.ledger.rows import Known, Reopened, mark
 from batcher.flow.ledger.store import Store
 from batcher.flow.source import Line
 
@@ -89,11 +89,11 @@ class Memory:
         )
         for each in (known, reopened):
             expected = expected if each is None else each.hash
-        if expected is not None and expected != hash_number(line.hash):
+        if expected is not None and expected != mark(line.hash, line.number):
             where = f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
             raise LedgerRefused(
-                f"{where} is not the one that the ledger knows: this is another input, or it was changed; "
-                f"use the input of the first run, or a new ledger"
+                f"{where} is not the one that the ledger knows: this is another input, or it was changed, if only by a "
+                f"blank line; use the input of the first run, or a new ledger"
             )
         return past
 

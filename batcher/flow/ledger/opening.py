@@ -90,6 +90,9 @@ def open_to_write(path: str, *, create: bool) -> sqlite3.Connection:
         _make(path)
     _check(path)
     with failing(path, "written"), contextlib.ExitStack() as stack:
+        if os.stat(path).st_nlink > 1:  # noqa: PTH116 - a path is a text here
+            # The lock, and SQLite's files, go by the name: under another one all of it could be written twice.
+            raise LedgerRefused(f"the ledger {path} has another name, by a hard link: remove one of them")
         db = stack.enter_context(contextlib.closing(_connect(path, "mode=rw")))
         blank = _is_blank(db, path)
         if blank and not create:
@@ -129,6 +132,17 @@ def open_to_read(path: str) -> sqlite3.Connection:
             if code not in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} or pathlib.Path(f"{path}-wal").exists():
                 raise
         return _open_to_read(path, "mode=ro&immutable=1")
+
+
+def merge(db: sqlite3.Connection) -> None:
+    """Bring what SQLite still holds in the file beside it (``-wal``) into the ledger, so that it is whole by itself.
+
+    SQLite does so when the last connection closes, but not where that one is a reader's. What cannot be merged now,
+    because the disk is full or somebody reads, is safe where it is.
+    """
+    with contextlib.suppress(sqlite3.Error):
+        db.execute("PRAGMA busy_timeout = 1000")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 @contextlib.contextmanager

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
+from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, OutputFailed
-from batcher.flow.ledger.rows import Known, Reopened, hash_number
+from batcher.flow.ledger.rows import Known, Reopened, mark
 from batcher.flow.ledger.store import Store
 from batcher.flow.lines import BATCH_LINES, Line
 
@@ -33,10 +35,11 @@ class Proof:
 
     Attributes:
         records: how many were compared.
+        outcomes: how many records of the ledger have each outcome, counted one by one.
         findings: what is not so, in words → how often, and where first.
 
     Raises:
-        LedgerRefused: it holds what is no result line.
+        LedgerRefused: it holds what is no result line, or no outcome.
         OutputFailed: the temporary file cannot be written.
     """
 
@@ -45,12 +48,13 @@ class Proof:
         self._told = _Lines(store, path)
         self._doubtful = store.doubtful()
         self.records = 0
+        self.outcomes: Counter[Outcome] = Counter()
         self.findings: dict[str, tuple[int, list[str]]] = {}
 
     def hear(self, lines: list[Line]) -> None:
         """Compare the next records."""
         first, last = self.records + 1, self.records + len(lines)
-        known, reopened = self._store.known(first, last), self._store.reopened(first, last)
+        known, reopened = self._known(first, last), self._store.reopened(first, last)
         told = self._told.between(first, last)
         accounted = []
         for ordinal, line in enumerate(lines, first):
@@ -70,15 +74,24 @@ class Proof:
         last = self._store.last()
         for first in range(self.records + 1, last + 1, BATCH_LINES):
             batch = first, first + BATCH_LINES - 1
-            beyond = self._store.known(*batch).keys() | self._store.reopened(*batch).keys()
+            beyond = self._known(*batch).keys() | self._store.reopened(*batch).keys()
             for ordinal in sorted(beyond | {each for each in self._doubtful if first <= each < first + BATCH_LINES}):
                 self._find("known to the ledger, and behind the end of the input", f"record {ordinal}")
         for line in self._told.left():
             self._find("result lines that belong to none of these records", f"line {line}")
+        for outcome, total in self._store.counts().items():
+            if total != self.outcomes[outcome]:
+                place = f"{outcome.value}: {total} instead of {self.outcomes[outcome]}"
+                self._find("the ledger's own totals are not what was counted", place)
 
     def close(self) -> None:
         """Let go of the temporary file."""
         self._told.close()
+
+    def _known(self, first: int, last: int) -> dict[int, Known]:
+        known = self._store.known(first, last)
+        self.outcomes.update(each.outcome for each in known.values())
+        return known
 
     def _find(self, kind: str, place: str) -> None:
         count, places = self.findings.get(kind, (0, []))
@@ -106,7 +119,7 @@ class _Entry(NamedTuple):
 
     def finding(self, line: Line) -> str | None:
         """What is not so where *line* is the record's: None for one outcome, and the line that says it."""
-        digest = hash_number(line.hash)
+        digest = mark(line.hash, line.number)
         hashes = {self.intent, *(each.hash for each in (self.known, self.reopened) if each is not None)}
         if hashes - {None, digest}:
             return "not the line that the ledger knows at this place"
@@ -189,7 +202,7 @@ class _Lines:
 def _said(members: dict[str, Any]) -> tuple[int, int, str, bool]:
     """Line, hash and outcome of a result line, and whether it would be one too many behind another of its record."""
     same_again = "origin" not in members and "settled" not in members
-    return int(members["line"]), hash_number(members["hash"]), str(members["outcome"]), same_again
+    return int(members["line"]), mark(members["hash"], int(members["line"])), str(members["outcome"]), same_again
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from batcher.core.reject import Reject, read_reject
 from batcher.core.result import Origin
 from batcher.errors import LedgerRefused
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
 from batcher.flow.ledger.store import Store
 
 
@@ -55,7 +55,7 @@ def open_again(store: Store, path: str, found: Iterable[tuple[int, Reject, Origi
     """
     with store.writing() as db:
         for ordinal, reject, origin in found:
-            number = hash_number(reject.hash)
+            number = mark(reject.hash, reject.origin.line)
             gone = db.execute("DELETE FROM record WHERE ordinal = ? AND hash = ?", (ordinal, number)).rowcount
             again = db.execute("SELECT hash FROM reopened WHERE ordinal = ?", (ordinal,)).fetchone()
             if not (gone or again == (number,)):

@@ -11,9 +11,13 @@ Kind: TypeAlias = Literal["results", "rejects"]
 """Of lines."""
 
 
-def hash_number(text: str) -> int:
-    """A line's hash, 16 hexadecimal digits, as the signed number of 64 bits that SQLite holds."""
-    return int.from_bytes(bytes.fromhex(text), "big", signed=True)
+def mark(digest: str, line: int) -> int:
+    """What a record is known by: its line's hash, 16 hexadecimal digits, and number, as one signed number of 64 bits.
+
+    The number belongs to it because result lines name records by it: where a blank line has come or gone, the same
+    records have other names.
+    """
+    return int.from_bytes(bytes.fromhex(digest), "big", signed=True) ^ line
 
 
 class Known(NamedTuple):

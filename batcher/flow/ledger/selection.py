@@ -18,7 +18,7 @@ from batcher.core.retry import Policy
 from batcher.core.verdict import Outcome
 from batcher.errors import RecordError
 from batcher.flow.ledger.reopen import place, rejects, whole
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
 from batcher.flow.ledger.store import Store
 
 _SHOWN = 5
@@ -104,9 +104,9 @@ class _Selection:
                 "INSERT OR REPLACE INTO chosen (ordinal, hash, key, origin, raw, again, held)"
                 " VALUES (?, ?, ?, ?, ?, 0, ?)",
                 [
-                    (ordinal, hash_number(reject.hash), *self._choose(reject))
+                    (ordinal, mark(reject.hash, reject.origin.line), *self._choose(reject))
                     for ordinal, reject in batch
-                    if known.get(ordinal) == (hash_number(reject.hash), reject.origin.outcome.value)
+                    if known.get(ordinal) == (mark(reject.hash, reject.origin.line), reject.origin.outcome.value)
                 ],
             )
 

@@ -17,7 +17,7 @@ from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, SettingsError
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.reopen import open_again, rejects
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
 from batcher.flow.ledger.store import Store
 
 _HEAD = b'{"line":'
@@ -87,7 +87,7 @@ def settle(store: Store, path: str, records: list[Doubtful], *, applied: bool) -
             settled=APPLIED,
             ordinal=ordinal,
         )
-        commit.records.append((ordinal, hash_number(result.hash), result.outcome))
+        commit.records.append((ordinal, mark(result.hash, result.line), result.outcome))
         commit.results.append(result.to_json())
         commit.results_of.append(ordinal)
         commit.closed.append(ordinal)

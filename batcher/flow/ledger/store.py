@@ -36,7 +36,7 @@ from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused
 from batcher.flow.ledger import runs
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.opening import failing, open_to_read, open_to_write, transaction
+from batcher.flow.ledger.opening import failing, merge, open_to_read, open_to_write, transaction
 from batcher.flow.ledger.packing import Packer, unpack
 from batcher.flow.ledger.rows import Kind, Known, Reopened
 
@@ -71,6 +71,8 @@ class Store:
     def close(self) -> None:
         """Let go of the file, once a thread that still reads it is done: SQLite would crash the process under it."""
         with self._used:
+            if self._what == "written":
+                merge(self._db)
             self._db.close()
 
     @contextlib.contextmanager
@@ -106,9 +108,9 @@ class Store:
     def counts(self) -> dict[Outcome, int]:
         """How many records have each outcome."""
         counts = dict.fromkeys(Outcome, 0)
-        for outcome, count in self._rows("SELECT outcome, records FROM total"):
-            counts[Outcome(outcome)] = count
-        return counts
+        rows = self._rows("SELECT outcome, records FROM total")
+        with self._damaged("totals"):
+            return counts | {Outcome(outcome): int(count) for outcome, count in rows}
 
     def last(self) -> int:
         """The ordinal of the last record that the ledger knows anything of; 0 for none."""
@@ -118,19 +120,23 @@ class Store:
     def known(self, first: int, last: int) -> dict[int, Known]:
         """The records from ordinal *first* to *last* that have their outcome."""
         rows = self._rows("SELECT ordinal, hash, outcome FROM record WHERE ordinal BETWEEN ? AND ?", first, last)
-        return {ordinal: Known(line, Outcome(outcome)) for ordinal, line, outcome in rows}
+        with self._damaged("outcomes"):
+            return {ordinal: Known(line, Outcome(outcome)) for ordinal, line, outcome in rows}
 
     def reopened(self, first: int, last: int) -> dict[int, Reopened]:
         """The records from ordinal *first* to *last* that are open again."""
         rows = self._rows("SELECT ordinal, hash, origin FROM reopened WHERE ordinal BETWEEN ? AND ?", first, last)
-        return {ordinal: Reopened(line, Origin.read(origin)) for ordinal, line, origin in rows}
+        with self._damaged("reopened records"):
+            return {ordinal: Reopened(line, Origin.read(origin)) for ordinal, line, origin in rows}
 
     def windows(self) -> dict[int, dict[int, int]]:
         """By window: the records, ordinal → hash, that may have been sent and have no outcome."""
-        return {
-            number: {int(ordinal): line for ordinal, line in orjson.loads(records).items()}
-            for number, records in self._rows("SELECT id, records FROM intent")
-        }
+        rows = self._rows("SELECT id, records FROM intent")
+        with self._damaged("intents"):
+            return {
+                number: {int(ordinal): line for ordinal, line in orjson.loads(records).items()}
+                for number, records in rows
+            }
 
     def doubtful(self) -> dict[int, int]:
         """All records, ordinal → hash, that may have been sent and have no outcome."""
@@ -241,6 +247,14 @@ class Store:
     def _row(self, query: str, *values: str | int) -> Any:
         rows = self._rows(query, *values)
         return rows[0] if rows else None
+
+    @contextlib.contextmanager
+    def _damaged(self, what: str) -> Iterator[None]:
+        """What was read, *what*, is made sense of within."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LedgerRefused(f"the ledger {self._path} is damaged: {what} cannot be read: {error}") from error
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:

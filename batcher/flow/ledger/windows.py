@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from batcher.flow.job import Job
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
 
 _APART = 0.02
 """Seconds between two commits while nothing presses: a commit costs half a millisecond of CPU, whatever it holds."""
@@ -41,7 +41,7 @@ class Windows:
     def declare(self, jobs: Sequence[Job]) -> None:
         """Put *jobs* into the window that the next commit begins."""
         number = self._next
-        self._windows.setdefault(number, {}).update((job.ordinal, hash_number(job.line.hash)) for job in jobs)
+        self._windows.setdefault(number, {}).update((job.ordinal, mark(job.line.hash, job.line.number)) for job in jobs)
         self._of.update((job.ordinal, number) for job in jobs)
         self._changed.add(number)
 

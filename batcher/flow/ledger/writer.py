@@ -20,7 +20,7 @@ from batcher.flow.job import Job
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.projecting import Durable, Projecting
 from batcher.flow.ledger.projection import Projection
-from batcher.flow.ledger.rows import hash_number
+from batcher.flow.ledger.rows import mark
 from batcher.flow.ledger.runs import Reading
 from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.windows import Pace, Windows
@@ -53,6 +53,7 @@ class LedgerWriter:
         account: asks for what the run has to tell of itself, where that is due.
         patient: asks whether a reader of the results who has stopped reading is to be waited for: not when the run was
             interrupted, because the ledger holds what was not written.
+        unread: there is such a reader, and he was not waited for.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class LedgerWriter:
         self.reading: Callable[[], Reading | None] = lambda: None
         self.account: Callable[[], bytes | None] = lambda: None
         self.patient: Callable[[], bool] = lambda: True
+        self.unread = False
 
     @property
     def uncommitted(self) -> int:
@@ -131,7 +133,7 @@ class LedgerWriter:
             digest = self._windows.settle(result.ordinal)
             # Unsent is no final outcome: the ledger knows such a record by knowing nothing of it.
             if result.outcome is not Outcome.UNSENT:
-                self._keep_result(result, hash_number(result.hash) if digest is None else digest)
+                self._keep_result(result, mark(result.hash, result.line) if digest is None else digest)
         self._count += 1
         self._size += size
         self._something.set()
@@ -173,6 +175,7 @@ class LedgerWriter:
             except BaseException:
                 self._break_off(projecting)
                 raise
+            self.unread = not all_written
             if all_written:
                 await asyncio.shield(asyncio.wrap_future(thread.submit(self._account)))
 
