@@ -152,7 +152,7 @@ def test_strict_order(program: Program, start_sandbox: StartSandbox, *, kept: bo
 
     With a ledger that holds for the same command again; without the option the rest is sent then.
     """
-    sandbox = start_sandbox(faults={"client": 0.01, "server": 0.01, "reset": 0.02, "deadlock": 0.05}, seed=5)
+    sandbox = start_sandbox(faults={"client": 0.03, "server": 0.03, "reset": 0.1, "deadlock": 0.05}, seed=5)
     (program.directory / "records.ndjson").write_bytes(lines(*map(sample, range(1, 401)), sample(7) | {"Retried": "x"}))
     command = ("records.ndjson", "--endpoint", sandbox.url, "--order-by=VeetroID", "--results=results.ndjson")
     ledger = ("--ledger=ledger",) if kept else ()

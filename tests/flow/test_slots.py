@@ -101,7 +101,7 @@ async def test_results_that_nobody_takes_are_named() -> None:
         running = asyncio.create_task(run())
         await until(lambda: len(run.results) == HELD_RECORDS)
         busy = time.monotonic() - run.pipeline.slots._began
-        await asyncio.sleep(2 * busy)
+        await asyncio.sleep(5 * busy)
         run.kept.hold = False
         run.kept.let_go()
         await running
