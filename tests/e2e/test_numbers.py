@@ -112,7 +112,8 @@ def _check_summary(summary: dict[str, Any], results: list[dict[str, Any]], size:
     assert summary["mismatches"] == sum(entry.get("mismatch", False) for entry in results) == 1
     assert summary["http"] == summary["http"] | {"200": 21, "500": 2}
     (refused,) = (problem for problem in summary["problems"] if problem["kind"] == "client_fault")
-    assert (refused["count"], refused["line"]) == (2, 21)
+    assert refused["count"] == 2
+    assert refused["line"] in {21, 22}  # whichever was answered first
 
 
 def _check_metrics(scraped: Metrics, summary: dict[str, Any], requests: list[Request]) -> None:
