@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,6 +24,10 @@ from batcher.core.template import Operation
 _NIL = f"{{{XSI}}}nil"
 _LAYOUTS = 256
 """Layouts of an answer that are remembered: more differ than any service prints, yet a hostile one fills no memory."""
+_LEARNED = 32
+"""Of them, those that get an expression of their own: to compile one takes some milliseconds."""
+_LITERAL = 4096
+"""Characters before and behind the values of an answer that gets one: there may be any white space."""
 
 
 class Answer(NamedTuple):
@@ -125,18 +128,51 @@ def _to_json(document: Document, element: etree._Element, sample: _Sample) -> An
     return members
 
 
+class _Layout:
+    """Which values an answer has, of which the rest follows.
+
+    Attributes:
+        form: the JSON, for ``%`` with the values.
+        key: for each field of the key the index of its value, or -1 and the value itself.
+        groups: the values' groups in the expression of the whole shape.
+        start, end: the text before the first value and behind the last one.
+        match: finds what is between them, with a group for each value; None while that was not made.
+    """
+
+    def __init__(self, form: str, key: tuple[tuple[int, str | None], ...], groups: tuple[int, ...]) -> None:
+        self.form = form
+        self.key = key
+        self.groups = groups
+        self.start = self.end = ""
+        self.match: Callable[[str, int, int], re.Match[str] | None] | None = None
+
+    def learn(self, found: re.Match[str], values: Sequence[str]) -> None:
+        """Learn the text of an answer that has been *found*, with the expression of each of its *values*."""
+        text = found.string
+        self.start, self.end = text[: found.start(self.groups[0])], text[found.end(self.groups[-1]) :]
+        if len(self.start) + len(self.end) > _LITERAL:
+            return
+        expression = ""
+        for group, following, value in zip(self.groups, (*self.groups[1:], None), values, strict=True):
+            behind = "" if following is None else text[found.end(group) : found.start(following)]
+            expression += f"({value}){re.escape(behind)}"
+        self.match = re.compile(expression).fullmatch
+
+
 class _Shape:
     """The one shape of answer that the server prints: an expression with a group a value, and the JSON between them.
 
     A string has two groups, its text and its being empty (``<X />``): without either it is null. Which groups are there
-    is nearly always the same for all answers, so the JSON's format is made once for each such *layout*, and all groups
-    go into it as they are.
+    is nearly always the same for all answers. So the JSON's format is made once for each such *layout*, and each answer
+    is first compared with the last one: an expression without choices takes half the time.
     """
 
     def __init__(self, response: _Sample, soap: Soap, key: Sequence[str]) -> None:
         self._pieces = [""]
         self._names: list[str] = []
         self._kinds: list[str] = []
+        self._values: dict[int, str] = {}  # by their groups, the expressions of the values
+        self._groups = 0
         tag = etree.QName(response.tag)
         name = re.escape(response.name)
         opening = re.escape(f'<{response.name} xmlns="{tag.namespace}"')
@@ -147,35 +183,53 @@ class _Shape:
             self._pieces = ["{}"]
         self._match = re.compile(f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>\\s*").fullmatch
         self._key = key
-        self._layout = lru_cache(_LAYOUTS)(self._lay_out)
+        self._layouts: dict[tuple[bool, ...], _Layout] = {}
+        self._learned = 0
+        self._last: _Layout | None = None
 
     def match(self, text: str) -> Answer | None:
+        last = self._last
+        if last is not None and last.match and text.startswith(last.start) and text.endswith(last.end):
+            found = last.match(text, len(last.start), len(text) - len(last.end))
+            if found is not None:
+                return self._answer(last, found.groups())
         found = self._match(text)
         if found is None:
             return None
-        groups = found.groups()
-        form, key = self._layout(tuple(map(type, groups)))
-        return Answer((form % groups).encode(), tuple([groups[at] if at >= 0 else given for at, given in key]))
+        # Which values are there, and which are empty: the layout's name.
+        given = tuple([value is not None for value in found.groups()])
+        layout = self._layouts.get(given)
+        if layout is None:
+            layout = self._lay_out(found)
+            if len(self._layouts) < _LAYOUTS:
+                self._layouts[given] = layout
+        elif layout.match is None and layout.groups and self._learned < _LEARNED:  # it was there before
+            layout.learn(found, [self._values[group] for group in layout.groups])
+            self._learned += 1
+        self._last = layout
+        return self._answer(layout, tuple([found[group] for group in layout.groups]))
 
-    def _lay_out(self, types: tuple[type, ...]) -> tuple[str, tuple[tuple[int, str | None], ...]]:
-        """For groups of these *types*: the JSON's format, and of each key field the group, or -1 and its value."""
+    def _answer(self, layout: _Layout, values: tuple[Any, ...]) -> Answer:
+        keyed = tuple([values[at] if at >= 0 else given for at, given in layout.key])
+        # Not Answer(…), which costs four times as much: it goes through a __new__ written in Python.
+        return tuple.__new__(Answer, ((layout.form % values).encode(), keyed))
+
+    def _lay_out(self, found: re.Match[str]) -> _Layout:
+        """The layout of an answer that the shape's expression has *found*."""
         form = self._pieces[0].replace("%", "%%")
-        at = 0
-        values: dict[str, tuple[int, str | None]] = {}
-        for name, kind, piece in zip(self._names, self._kinds, self._pieces[1:], strict=True):
-            if types[at] is str:
+        groups: list[int] = []
+        keys: dict[str, tuple[int, str | None]] = {}
+        for group, name, kind, piece in zip(self._values, self._names, self._kinds, self._pieces[1:], strict=True):
+            if found[group] is not None:
                 form += "%s" if kind == "bare" else '"%s"'
-                values[name] = (at, None)
+                keys[name] = (len(groups), None)
+                groups.append(group)
             else:
-                empty = types[at + 1] is str
-                form += '%.0s""' if empty else "%.0snull"  # takes the group and prints nothing of it
-                values[name] = (-1, "" if empty else None)
-            at += 1
-            if kind == "optional":
-                form += "%.0s"
-                at += 1
+                empty = found[group + 1] is not None
+                form += '""' if empty else "null"
+                keys[name] = (-1, "" if empty else None)
             form += piece.replace("%", "%%")
-        return form, tuple(values.get(name, (-1, None)) for name in self._key)
+        return _Layout(form, tuple(keys.get(name, (-1, None)) for name in self._key), tuple(groups))
 
     def _element(self, sample: _Sample, *, outermost: bool = False) -> str:
         """The expression for *sample*'s element; notes the JSON around its values on the way.
@@ -195,6 +249,8 @@ class _Shape:
         self._pieces.append("")
         self._names.append(sample.name)
         self._kinds.append("optional" if leaf.optional else "quoted" if leaf.quoted else "bare")
+        self._values[self._groups + 1] = leaf.answer
+        self._groups += 2 if leaf.optional else 1
         if leaf.optional:
             return f"(?:<{name}>({leaf.answer})</{name}>|(<{name} ?/>)){'' if outermost else '?'}"
         return f"<{name}>({leaf.answer})</{name}>"

@@ -16,7 +16,7 @@ _READ_LIMIT = 1000
 
 # C0 and C1 controls, line and paragraph separators, the marks that reverse writing, and halves of surrogate pairs
 # (they cannot be written as UTF-8); with the white space around them.
-_UNSAFE = re.compile("[\\s\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+_UNSAFE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _SPACE_LIMIT = 8
 """Times the limit that ``one_line`` reads of a text: room for white space that it folds."""
 

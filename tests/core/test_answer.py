@@ -53,6 +53,24 @@ def test_the_usual_answer_needs_no_parser(version: str, values: dict[str, Any]) 
     assert found.fields == orjson.dumps(plain)
 
 
+@quickly
+@given(several=st.lists(records, min_size=2, max_size=6), order=st.lists(st.integers(0, 5), min_size=4, max_size=12))
+def test_what_was_matched_before_changes_nothing(several: list[dict[str, Any]], order: list[int]) -> None:
+    """An answer that is first compared with those before it is found as one that comes first."""
+    bodies = [answer(several[number % len(several)], SOAP_11).decode() for number in order for _ in range(2)]
+    used = Matcher(SET_RECORD, SOAP_11, KEY)
+    assert [used.match(body) for body in bodies] == [Matcher(SET_RECORD, SOAP_11, KEY).match(body) for body in bodies]
+
+
+@pytest.mark.parametrize("cut", [1, 20, 200])
+def test_an_answer_like_the_last_one_is_still_looked_at_whole(cut: int) -> None:
+    """Cut, or with more behind it, it is none, however well its beginning is known."""
+    used, body = Matcher(SET_RECORD, SOAP_11, KEY), BODY.decode()
+    assert all(used.match(body) is not None for _ in range(3))
+    assert [used.match(body[:-cut]), used.match(body + "x" * cut), used.match(body[: len(body) // 2])] == [None] * 3
+    assert used.match(body.replace("<VeetroID>", "<VeetroId>")) is None
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [

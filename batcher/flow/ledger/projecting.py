@@ -67,8 +67,8 @@ class Projecting:
         self.gone = asyncio.Event()
         self._left = [0, 0]
         self._failed = False
-        self._thread = threading.Thread(target=self._run, name="results", daemon=True)
-        self._thread.start()
+        self._writing = threading.Thread(target=self._run, name="results", daemon=True)
+        self._writing.start()
 
     def put(self, durable: Durable) -> None:
         """Write these behind the others."""
@@ -99,10 +99,10 @@ class Projecting:
         """The same, blocking; nobody is told any more."""
         self._written = _unheard
         taken = -1
-        while self._thread.is_alive() and taken != self._projection.taken:
+        while self._writing.is_alive() and taken != self._projection.taken:
             taken = self._projection.taken
-            self._thread.join(_STUCK)
-        return not self._thread.is_alive()
+            self._writing.join(_STUCK)
+        return not self._writing.is_alive()
 
     def _run(self) -> None:
         last, due = False, 0.0
