@@ -56,6 +56,18 @@ def of_ledger(settings: Settings, ledger: str) -> Settings:
     return dataclasses.replace(settings, ledger=ledger)
 
 
+def of_rejects(settings: Settings) -> Settings:
+    """*settings* for submitting again what rejects lines carry.
+
+    Raises:
+        SettingsError: they ask for a shard of it.
+    """
+    if settings.shard is not None:
+        problem = "the lines of a rejects file are numbered, and submitted, as one"
+        raise SettingsError("--shard", problem, "leave it out, or name the ledger of the shard")
+    return settings
+
+
 def notes(left: Left, ledger: str) -> Iterator[str]:
     """What is not submitted again, and what to do about it, in words."""
     if left.held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 
 import orjson
 
@@ -13,15 +13,17 @@ from batcher.core.answer import Matcher
 from batcher.core.breaker import Breaker
 from batcher.core.events import Observer
 from batcher.core.limit import Limit
-from batcher.core.rate import Pacer
+from batcher.core.rate import Pacer, share_of_fleet
 from batcher.core.record import RecordReader
 from batcher.core.reply import Judge
 from batcher.core.retry import Policy, RetryBudget
+from batcher.core.shard import KeyShard, LineShard, RangeShard
 from batcher.core.soap import VERSIONS
 from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
 from batcher.core.verdict import Outcome
 from batcher.credentials import read_secret, read_secrets
+from batcher.errors import SettingsError
 from batcher.flow.ledger import runs
 from batcher.flow.ledger.lock import Lock
 from batcher.flow.ledger.memory import Memory, Recalls
@@ -36,7 +38,7 @@ from batcher.flow.rejects import Rejects
 from batcher.flow.service import Service
 from batcher.flow.session import Session
 from batcher.flow.sink import Sink
-from batcher.flow.source import FileSource, Source
+from batcher.flow.source import FileSource, IterableSource, Source
 from batcher.flow.transport import Route, open_transport
 from batcher.kept import Kept
 from batcher.operations import load
@@ -90,7 +92,7 @@ class Parts:
             session=session,
             judge=judge,
             policy=Policy(settings.max_attempts, settings.in_doubt, settings.retry_faults),
-            limit=Limit(settings.connections, settings.concurrency),
+            limit=Limit(settings.connections, settings.concurrency, ahead=_ahead()),
             breaker=Breaker(),
             budget=RetryBudget(settings.retry_budget),
         )
@@ -116,8 +118,9 @@ class Parts:
             memory=memory,
             strict=settings.order_strict,
         )
-        if settings.rate is not None:
-            pipeline.submitter.gate.keep_pace(Pacer(settings.rate))
+        rate = _rate_of(settings)
+        if rate is not None:
+            pipeline.submitter.gate.keep_pace(Pacer(rate))
         if kept is not None:
             writer = kept.writer
             # Witnesses for the service, should but one record be left that it turns away.
@@ -128,10 +131,13 @@ class Parts:
             )
         return pipeline
 
-    def keep_ledger(self, ledger: str, files: Mapping[str, str], again: Again | None = None) -> Kept:
+    def keep_ledger(
+        self, ledger: str, files: Mapping[str, str], again: Again | None = None, cut: str | None = None
+    ) -> Kept:
         """The ledger at the path *ledger*, and the output *files* made from it; it blocks while it reads.
 
-        Where its records are submitted *again*, they are open again afterwards.
+        Where its records are submitted *again*, they are open again afterwards. *cut* tells by which sizes the inputs
+        were cut into ranges.
 
         Raises:
             LedgerInUse: another run writes it.
@@ -145,7 +151,7 @@ class Parts:
             stack.callback(lock.close)
             store = Store(ledger, create=not reopens, write=True)
             stack.callback(store.close)
-            store.bind(_identity_of(settings) | ({} if reopens else _input_of(settings, again)))
+            store.bind(_identity_of(settings) | (_shard_of(settings) if reopens else _input_of(settings, again, cut)))
             projection = Projection(store, files.get("results"), files.get("rejects"), only_known=reopens)
             stack.callback(projection.close)
             left = Left()
@@ -155,7 +161,8 @@ class Parts:
             stack.callback(reading.close)
             memory = Reopened(reading, settings.max_line_bytes) if reopens else Memory(reading, settings.limit)
             found = store.value("limit")
-            limit = Limit(settings.connections, settings.concurrency, found if isinstance(found, int) else None)
+            known = found if isinstance(found, int) else None
+            limit = Limit(settings.connections, settings.concurrency, known, ahead=_ahead())
             self._service.limit = limit
             writer = LedgerWriter(store, projection, self._observer, time.monotonic, lambda: limit.value)
             counts = store.counts()
@@ -177,9 +184,33 @@ def _identity_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def _input_of(settings: Settings, again: Again | None) -> dict[str, str]:
+def _input_of(settings: Settings, again: Again | None, cut: str | None) -> dict[str, str]:
     """What tells which records are the ledger's, and in which form."""
-    return {"skip": str(settings.skip), "input": "records" if again is None else "rejects"}
+    found = {"skip": str(settings.skip), "input": "records" if again is None else "rejects", "shard": "none"}
+    found |= _shard_of(settings)
+    if cut is not None:  # where an input has grown, every range begins elsewhere
+        found["input sizes"] = cut
+    elif settings.shard is not None:  # the key of a line that is too long is not read
+        found["max-line-bytes"] = str(settings.max_line_bytes)
+    return found
+
+
+def _rate_of(settings: Settings) -> float | None:
+    """Requests a second that may be sent at most; None for any number."""
+    rates = [] if settings.rate is None else [settings.rate]
+    if settings.fleet_rate is not None and settings.shard is not None:
+        rates.append(share_of_fleet(settings.fleet_rate, settings.shard.count))
+    return min(rates, default=None)
+
+
+def _ahead() -> float:
+    """By how much the wall clock, which all clients of a service share, is ahead of the run's own."""
+    return time.time() - time.monotonic()
+
+
+def _shard_of(settings: Settings) -> dict[str, str]:
+    """The shard, where one is named."""
+    return {} if settings.shard is None else {"shard": f"{settings.shard} by {settings.shard_by}"}
 
 
 def _route(settings: Settings) -> Route:
@@ -203,7 +234,35 @@ def record_reader(settings: Settings) -> tuple[Operation, RecordReader]:
 
 def open_source(settings: Settings) -> FileSource:
     """The inputs that *settings* name."""
-    return FileSource(settings.inputs, max_line_bytes=settings.max_line_bytes, skip=settings.skip, limit=settings.limit)
+    return FileSource(
+        settings.inputs,
+        max_line_bytes=settings.max_line_bytes,
+        skip=settings.skip,
+        limit=settings.limit,
+        shard=_line_shard(settings),
+    )
+
+
+def open_given(settings: Settings, records: Iterable[object] | AsyncIterable[object]) -> IterableSource:
+    """*records* as an input.
+
+    Raises:
+        SettingsError: a range of them is asked for.
+    """
+    shard = _line_shard(settings)
+    if isinstance(shard, RangeShard):
+        raise SettingsError("--shard-by", "records that a program gives have no ranges", "use key")
+    return IterableSource(
+        records, max_line_bytes=settings.max_line_bytes, skip=settings.skip, limit=settings.limit, shard=shard
+    )
+
+
+def _line_shard(settings: Settings) -> LineShard | None:
+    if settings.shard is None:
+        return None
+    if settings.shard_by == "range":
+        return RangeShard(settings.shard)
+    return KeyShard(settings.shard, settings.order_by, record_reader(settings)[1].key_of)
 
 
 def open_rejects(settings: Settings) -> Rejects:

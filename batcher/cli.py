@@ -29,22 +29,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     _occupy_standard_streams()
     # Before a run hears signals itself; as process 1 of a container SIGTERM would else be ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    log_level = os.environ.get(OPTIONS["log-level"].variable)
+    log_level, log_format = os.environ.get(OPTIONS["log-level"].variable), "text"
     try:
         call = prepare(parse(sys.argv[1:] if argv is None else argv), os.environ)
-        log_level = call.log_level or log_level
+        log_level, log_format = call.log_level or log_level, call.log_format
         return call.act()
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
     except BatcherError as error:
-        _complain(f"error: {error}")
+        _complain(f"error: {error}", log_format)
         return _exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last resort: users get one line, not a stack
         if log_level == "debug":
             traceback.print_exc()
         hint = "please report it, with what VEETRO_BATCH_LOG_LEVEL=debug shows"
-        _complain(f"internal error: {type(error).__name__}: {error}; {hint}")
+        _complain(f"internal error: {type(error).__name__}: {error}; {hint}", log_format)
         return PROBLEM_IN_PROGRAM
 
 
@@ -69,10 +69,15 @@ def _exit_code(error: BatcherError) -> int:
     return USAGE if isinstance(error, SettingsError) else PROBLEM_IN_PROGRAM
 
 
-def _complain(text: str) -> None:
-    """One line for people, if they still listen."""
+def _complain(text: str, log_format: str = "text") -> None:
+    """One line for people or, once it is known that programs read them, an event; if they still listen."""
+    line = f"veetro-batch: {text}"
+    if log_format == "json":
+        from batcher.observe.logs import json_line
+
+        line = json_line("failed", {"level": "error", "detail": text})
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"veetro-batch: {text}\n")
+        sys.stderr.write(f"{line}\n")
 
 
 def _say(text: str) -> int:
@@ -101,10 +106,12 @@ class Call:
     Attributes:
         act: does it and returns the exit code.
         log_level: of the run; None for commands that have no such option.
+        log_format: likewise; ``text`` for the others.
     """
 
     act: Callable[[], int]
     log_level: str | None = None
+    log_format: str = "text"
 
 
 def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
@@ -131,7 +138,7 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
     if command is RESUBMIT:
         return _resubmit(arguments, gathered)
     settings = _ready(arguments, gathered)
-    return Call(lambda: _act(arguments, settings), settings.log_level)
+    return Call(lambda: _act(arguments, settings), settings.log_level, settings.log_format)
 
 
 def _own(arguments: Arguments) -> dict[str, Any]:
@@ -194,7 +201,7 @@ def _tell(arguments: Arguments) -> int:
 
 
 def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
-    from batcher.again import Again, is_ledger, of_ledger
+    from batcher.again import Again, is_ledger, of_ledger, of_rejects
 
     path = arguments.ledger
     again = Again(is_ledger(path), gathered.values["allow_stale"])
@@ -204,6 +211,8 @@ def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
     elif "allow-stale" in arguments.flags:  # elsewhere it may stand for other calls
         problem = "rejects lines do not tell what was delivered later, so all of them are sent"
         raise SettingsError("--allow-stale", problem, "leave it out, or name a ledger")
+    else:
+        settings = of_rejects(settings)
     settings.require_endpoint()
 
     def act() -> int:
@@ -211,7 +220,7 @@ def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
 
         return resubmit_command(settings, again)
 
-    return Call(act, settings.log_level)
+    return Call(act, settings.log_level, settings.log_format)
 
 
 def _settle(arguments: Arguments) -> Call:

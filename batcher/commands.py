@@ -84,7 +84,7 @@ _ALWAYS = (
     Switch("help", CONFIGURATION, "show this help and end"),
     Switch("version", CONFIGURATION, "show the version and end"),
 )
-_RECORDS = ("soap", "order-by", "max-line-bytes", "default", "skip", "limit")
+_RECORDS = ("soap", "order-by", "max-line-bytes", "default", "skip", "limit", "shard", "shard-by")
 
 SUBMIT = Command(
     "",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def refuse_contradictions(settings: Settings) -> None:
     """Raise ``SettingsError`` for the first rule that *settings* break."""
     _refuse_bounds(settings)
+    _refuse_shards(settings)
     _refuse_unserved(settings)
     _refuse_login(settings)
     _refuse_clear_text(settings)
@@ -37,6 +38,20 @@ def _refuse_bounds(settings: Settings) -> None:
         raise SettingsError("--order-strict", "--order-by none keeps no order", "choose --order-by, or leave it out")
     if settings.client_key is not None and settings.client_cert is None:
         raise SettingsError("--client-key", "a key alone proves nothing", "give its certificate with --client-cert")
+
+
+def _refuse_shards(settings: Settings) -> None:
+    if settings.fleet_rate is not None and settings.shard is None:
+        remedy = "say how many there are with --shard I/N, or use --rate"
+        raise SettingsError("--fleet-rate", "without --shard there is no fleet to divide it among", remedy)
+    if settings.shard_by == "key":
+        return
+    if settings.shard is None:
+        remedy = "say which part with --shard I/N, or leave it out"
+        raise SettingsError("--shard-by", "without --shard every run would send everything", remedy)
+    if "-" in settings.inputs:
+        remedy = "name the files, or use --shard-by key"
+        raise SettingsError("--shard-by", "standard input is a stream, which has no ranges", remedy)
 
 
 def _refuse_unserved(settings: Settings) -> None:

@@ -72,9 +72,9 @@ async def _check(settings: Settings, lines: Lines) -> int:
             sink.finish()
             await writing
     total = tally.input_records
-    lines.write(f"{plural(total, 'record')}: {total - bad:,} can be sent by {operation.name}, {bad:,} are invalid")
-    for name, path in files.items():
-        lines.write(f"{name}: {path}")
+    text = f"{plural(total, 'record')}: {total - bad:,} can be sent by {operation.name}, {bad:,} are invalid"
+    named = [f"{name}: {path}" for name, path in files.items()]
+    lines.tell("checked", "\n".join([text, *named]), {"records": total, "invalid": bad, "files": files})
     return _SOME_INVALID if bad else 0
 
 

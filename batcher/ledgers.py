@@ -10,8 +10,14 @@ import contextlib
 import sys
 from collections.abc import Iterable
 
+import orjson
+
+from batcher.core.record import RecordReader
+from batcher.core.shard import KeyShard, LineShard, RangeShard
+from batcher.core.soap import VERSIONS
+from batcher.core.template import Template
 from batcher.core.verdict import Outcome
-from batcher.errors import LedgerInUse, OutputFailed
+from batcher.errors import LedgerInUse, LedgerRefused, OutputFailed, SettingsError
 from batcher.flow.ledger.lock import standing_still
 from batcher.flow.ledger.proof import Proof
 from batcher.flow.ledger.store import Store
@@ -19,7 +25,9 @@ from batcher.flow.output import LineFile
 from batcher.flow.rejects import Rejects
 from batcher.flow.source import FileSource, Source
 from batcher.observe.words import counts, number, plural
+from batcher.operations import load
 from batcher.settings import Settings
+from batcher.values import Shard
 
 _NOT_SO = 3
 FINAL = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNSENT)
@@ -45,7 +53,7 @@ def verify_command(ledger: str, settings: Settings) -> int:
 
     Args:
         ledger: its path.
-        settings: inputs and limit; how many records were skipped is what the ledger knows itself.
+        settings: inputs and limit; shard and how many records were skipped is what the ledger knows itself.
 
     Returns:
         0, or 3 where something is not so, after having printed what.
@@ -59,7 +67,7 @@ def verify_command(ledger: str, settings: Settings) -> int:
     with contextlib.closing(Store(ledger)) as store, standing_still(ledger) as still:
         if not still:
             raise LedgerInUse(f"a run is writing the ledger {ledger}: what is to be proved is known once it has ended")
-        source = _source(settings, store)
+        source = _source(ledger, settings, store)
         with contextlib.closing(Proof(store, ledger)) as proof:
             asyncio.run(_walk(source, proof))
     found = counts({outcome.value: proof.outcomes[outcome] for outcome in FINAL})
@@ -75,13 +83,36 @@ def verify_command(ledger: str, settings: Settings) -> int:
     return _NOT_SO
 
 
-def _source(settings: Settings, store: Store) -> Source:
+def _source(ledger: str, settings: Settings, store: Store) -> Source:
     """The inputs, read as the ledger's runs have read them."""
-    longest, skip = settings.max_line_bytes, int(store.value("skip") or 0)
-    if store.value("input") != "rejects":
-        return FileSource(settings.inputs, max_line_bytes=longest, skip=skip, limit=settings.limit)
-    source = FileSource(settings.inputs, max_line_bytes=Rejects.longest(longest), skip=skip, limit=settings.limit)
-    return Rejects(source, longest)
+    longest, skip = int(store.value("max-line-bytes") or settings.max_line_bytes), int(store.value("skip") or 0)
+    if store.value("input") == "rejects":
+        whole = FileSource(settings.inputs, max_line_bytes=Rejects.longest(longest), skip=skip, limit=settings.limit)
+        return Rejects(whole, longest)
+    source = FileSource(
+        settings.inputs, max_line_bytes=longest, skip=skip, limit=settings.limit, shard=_shard(ledger, store)
+    )
+    if source.cut != store.value("input sizes"):
+        told = f"shards of inputs of {store.value('input sizes')} bytes, and these have {source.cut}"
+        raise LedgerRefused(f"the ledger {ledger} belongs to {told}")
+    return source
+
+
+def _shard(ledger: str, store: Store) -> LineShard | None:
+    """The one to which the ledger is bound."""
+    shard, _, by = str(store.value("shard") or "none").partition(" by ")
+    if shard == "none":
+        return None
+    try:
+        index, count = map(int, shard.split("/"))
+        if by == "range":
+            return RangeShard(Shard(index, count))
+        operation, order = load(str(store.value("operation"))), str(store.value("order"))
+        template = Template(operation, VERSIONS["1.1"], orjson.loads(str(store.value("defaults"))))
+        order_by = () if order == "none" else tuple(order.split(","))
+        return KeyShard(Shard(index, count), order_by, RecordReader(template, order_by).key_of)
+    except (ValueError, SettingsError) as error:
+        raise LedgerRefused(f"the ledger {ledger} is damaged: it belongs to no shard that there can be") from error
 
 
 async def _walk(source: Source, proof: Proof) -> None:

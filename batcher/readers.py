@@ -23,7 +23,7 @@ async def read_by_others(paths: Iterable[str], say: Callable[[str], None]) -> As
 
     Args:
         paths: of files that will be written.
-        say: takes a line for people.
+        say: takes a sentence for people.
 
     Raises:
         RunAborted: a signal came before the reader.
@@ -48,7 +48,7 @@ async def _wait(path: str, say: Callable[[str], None]) -> int:
     if fd is not None:
         return fd
     with interrupted() as signalled:
-        say(f"veetro-batch: waiting for somebody to read {path}")
+        say(f"waiting for somebody to read {path}")
         while (fd := _open(path)) is None:
             await asyncio.wait([signalled], timeout=_LOOK)
             if signalled.done():

@@ -20,6 +20,7 @@ from batcher.options import Option
 from batcher.options.kinds import (
     PERCENT,
     RATE,
+    SHARD,
     SHARE,
     STOP_AFTER,
     SWITCH,
@@ -48,7 +49,7 @@ from batcher.options.texts import (
     Scalar,
     filler,
 )
-from batcher.values import Secret, Share
+from batcher.values import Secret, Shard, Share
 
 T = TypeVar("T")
 
@@ -161,6 +162,13 @@ class Settings:
         SENDING,
         "ceiling on the requests that are sent, evenly spaced; also N/m and N/h",
     )
+    fleet_rate: float | None = option(
+        None,
+        "N/s",
+        optional(RATE),
+        SENDING,
+        "likewise for all shards together: with --shard I/N each takes an N-th",
+    )
     timeout: float = option(
         120.0,
         "TIME",
@@ -257,6 +265,21 @@ class Settings:
     )
     skip: int = option(0, "N", whole(0, 10**15), RECORDS, "leave out the first N records")
     limit: int | None = option(None, "N", optional(whole(0, 10**15)), RECORDS, "take only so many records")
+    shard: Shard | None = option(
+        None,
+        "I/N",
+        optional(SHARD),
+        RECORDS,
+        "take the I-th of N parts of the records, I from 0; --skip and --limit count within it",
+    )
+    shard_by: Literal["key", "range"] = option(
+        "key",
+        "key|range",
+        choice("key", "range"),
+        RECORDS,
+        "how they are divided: by order key, records without one by their hash; by bytes of plain files, where order"
+        " holds within a shard only",
+    )
 
     results: str | None = option(
         "-",

@@ -81,7 +81,7 @@ def draining(pipeline: Pipeline, say: Callable[[str], None], drain_timeout: floa
 
     Args:
         pipeline: the run.
-        say: takes a line for people.
+        say: takes a sentence for people.
         drain_timeout: seconds that what is in flight may take.
     """
     loop = asyncio.get_running_loop()
@@ -97,7 +97,7 @@ def draining(pipeline: Pipeline, say: Callable[[str], None], drain_timeout: floa
             breaking_off.cancel()
         if count == 1:
             if pipeline.submitter.gate.closed:
-                say(f"veetro-batch: {number.name} was received while the run ends; a second one leaves at once")
+                say(f"{number.name} was received while the run ends; a second one leaves at once")
             else:
                 pipeline.drain(Ending(INTERRUPTED, f"{number.name} was received"), "interrupted")
         elif count == 2:  # noqa: PLR2004 - the second signal

@@ -90,12 +90,13 @@ def _look(ledger: str) -> dict[str, Any]:
         if len(lines) < len(doubtful):
             raise LedgerRefused(f"the ledger {ledger} is damaged: it lacks a rejects line")
         bound = {name: store.value(name) for name in ("endpoint", "operation", "order")}
-        limit = store.value("limit")
+        shard, limit = store.value("shard"), store.value("limit")
     ended = sum(outcomes.values())
     return {
         "ledger": os.fsencode(ledger).decode(errors="replace"),
         "writing": writing,
         **bound,
+        "shard": None if shard == "none" else shard,
         "records": ended,
         "outcomes": outcomes,
         "in_doubt_lines": [_in_doubt(lines[ordinal]) for ordinal in doubtful],
@@ -152,7 +153,8 @@ def _words(facts: dict[str, Any]) -> Iterator[str]:
     outcomes, writing, rate = facts["outcomes"], facts["writing"], facts["rate"]
     width = max(len(number(count)) for count in outcomes.values())
     yield f"ledger: {facts['ledger']}, {'a run is writing it now' if writing else 'no run is writing it'}"
-    yield f"service: {facts['endpoint']}, {facts['operation']}, in order by {facts['order']}"
+    shard = "" if facts["shard"] is None else f", shard {facts['shard']}"
+    yield f"service: {facts['endpoint']}, {facts['operation']}, in order by {facts['order']}{shard}"
     run = facts["run"]
     if run is not None:
         yield f"last run: {_how(run, writing=writing)}"

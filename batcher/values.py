@@ -1,8 +1,16 @@
-"""Two values that settings hold and others use: a share of the records, and a text that nobody may see."""
+"""Values that settings hold and others use: shares and shards of the records, secret texts, and what hides them."""
 
 from __future__ import annotations
 
+import html
+from collections import deque
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
+
+_LEAST = 4
+"""Characters of a secret that is hidden: one that is shorter stands in every other word by chance."""
+_SECRETS = 100
+"""So many secrets are hidden, the latest: a run of a night may log in again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,22 @@ class Share:
 
     def __str__(self) -> str:
         return f"{self.amount:.12g}{'%' if self.percent else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of the parts into which the records of a run are divided.
+
+    Attributes:
+        index: which, from 0.
+        count: how many there are.
+    """
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
 
 class Secret:
@@ -49,3 +73,26 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+class Mask:
+    """Puts ``***`` where a secret stands in a text that comes from others: a service may echo what it was sent."""
+
+    def __init__(self) -> None:
+        self._forms: deque[tuple[str, ...]] = deque(maxlen=_SECRETS)
+
+    def add(self, secret: Secret) -> None:
+        """Hide *secret* from now on, also as markup and addresses write it."""
+        text = secret.reveal()
+        forms = {text, html.escape(text), html.escape(text, quote=False), quote(text, safe=""), quote_plus(text)}
+        if len(text) >= _LEAST:
+            # What contains another form goes first, or its ends would be left.
+            self._forms.append(tuple(sorted(forms, key=len, reverse=True)))
+
+    def hide(self, text: str) -> str:
+        """*text* without the secrets; to be asked before it is cut, for half a secret is not found."""
+        for forms in self._forms:
+            for form in forms:
+                if form in text:
+                    text = text.replace(form, "***")
+        return text

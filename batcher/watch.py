@@ -98,7 +98,11 @@ class Watch:
         lag = asyncio.create_task(sample_lag(tally.loop_lag))
         stack.callback(lag.cancel)
         place = f"http://{exporter.host}:{exporter.port}"
-        self._lines.write(f"veetro-batch: live page at {place}/, metrics at {place}/metrics")
+        self._lines.tell(
+            "serving",
+            f"veetro-batch: live page at {place}/, metrics at {place}/metrics",
+            {"page": f"{place}/", "metrics": f"{place}/metrics"},
+        )
 
     def _current(self) -> Summary:
         return self._final or self._summarize()

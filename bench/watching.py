@@ -94,19 +94,21 @@ def _run(way: Way, records: Path, url: str) -> float:
 def _looking(said: Path, pages: Sequence[str]) -> Iterator[None]:
     """Within the block the *pages* of the run that has *said* where they are, are asked for once a period each."""
     over = threading.Event()
+    answers = 0
 
     def look() -> None:
+        nonlocal answers
         place = None
         while not over.is_set():
             began = time.monotonic()
             if place is None:
                 found = re.search(r"live page at (\S+)/,", said.read_text())
                 place = found[1] if found else None
-            else:
+            if place is not None:
                 for page in pages:
                     request = urllib.request.Request(place + page, headers={"Accept-Encoding": "gzip"})
                     with contextlib.suppress(OSError), urllib.request.urlopen(request) as answer:
-                        answer.read()
+                        answers += bool(answer.read())
             over.wait(max(0.0, (_PERIOD if place else 0.02) - (time.monotonic() - began)))
 
     looking = threading.Thread(target=look)
@@ -118,6 +120,8 @@ def _looking(said: Path, pages: Sequence[str]) -> Iterator[None]:
         over.set()
         if pages:
             looking.join()
+    if pages and not answers:
+        raise RuntimeError("nobody has looked at the run")
 
 
 def shares(figures: dict[str, list[float]]) -> dict[str, float]:

@@ -164,6 +164,7 @@ def test_status_of_a_run_that_has_ended(folder: Path, capfd: pytest.CaptureFixtu
         "writing": False,
         "operation": "SetOutlookSyncRecord",
         "order": "SourceID,VeetroID",
+        "shard": None,
         "records": RECORDS,
         "outcomes": found,
         "in_doubt_lines": [],

@@ -5,6 +5,7 @@ import pytest
 from batcher.errors import SettingsError
 from batcher.options.kinds import RATE
 from batcher.settings import OPTIONS, Settings
+from batcher.values import Shard
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,10 @@ def test_any_rate_in_code_is_taken() -> None:
     assert RATE.read(str(RATE.show(1 / 7)), "--rate") == pytest.approx(1 / 7, rel=1e-12)
     assert Settings().rate is None
     assert OPTIONS["rate"].variable == "VEETRO_BATCH_RATE"
+
+
+def test_a_fleets_rate_needs_a_shard() -> None:
+    """Without --shard nobody knows among how many it is divided."""
+    with pytest.raises(SettingsError, match="--fleet-rate: without --shard"):
+        Settings(fleet_rate=50.0)
+    assert Settings(fleet_rate=50.0, shard=Shard(1, 4)).fleet_rate == 50.0

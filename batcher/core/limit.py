@@ -5,15 +5,17 @@ their way when it last changed. What counts is the goodput: by Little's law the 
 
 - **Raise.** It doubles each round at first, later it takes a step of about its root, and only while it is what holds
   sending back. What a raise has not brought in goodput is taken back: all of it behind a queue, nothing where there is
-  room for all. So the limit stops at the knee. After some rounds it tries again, for the knee may have moved; and while
-  round trips are longer than they could be, it tries in turn whether less does as well.
+  room for all. So the limit stops at the knee. After some rounds it tries again, for the knee may have moved.
+- **Room.** Clients that share a service each gain by more even when all of them only wait longer, so none may have more
+  than about its root in the queue: how much waits there is told by the round trip beside the shortest known. Whoever
+  has more lowers its limit, whoever has less may raise, and for the same queue that is the same limit for all.
+- **Look.** Now and then the shortest round trip is measured anew, with a little less in flight than empties the queue.
+  All clients look at the same instants, by the clock, or else each would see the others' queue. So a service that has
+  become slower is not taken for a queue for long, and whoever comes late finds a moment of room.
 - **Cut.** Losses (timeouts, 429, 503, 502, 504, deadlocks) that come from the load cut it, at most once a round trip:
   by a fifth, or to where the raise under trial began, and to half while nothing comes through at all. `losses` finds
-  out which do, by asking: a cut that has not helped is taken back. Where they began is a ceiling.
-- **Drain.** Clients that share a service each gain by more even when all of them only wait longer. So once the round
-  trip stays far above the shortest known, the limit falls to a quarter for one round and to half after that. Was there
-  a queue of its own, it is gone; are there others, they see the service with less in it and do likewise; has the
-  service itself become slower, then this is the shortest round trip from now on. BBR probes for its own in this way.
+  out which do, by asking: a cut that has not helped is taken back. Where they began is a ceiling. Below one each look
+  gives up a part, which is won back in small steps: what others need of it they can take meanwhile.
 
 Faults that are about the record's content teach nothing. Round trips are averaged as logarithms: one answer that takes
 a hundred times as long as the others must not look like a queue. How much they vary says how far to trust their mean.
@@ -21,7 +23,7 @@ a hundred times as long as the others must not look like a queue. How much they 
 
 from __future__ import annotations
 
-from math import exp, inf, log, sqrt
+from math import ceil, exp, inf, log, log2, sqrt
 
 from batcher.core.losses import Ceiling, Finding, Losses
 from batcher.core.verdict import Sample
@@ -33,18 +35,18 @@ _INSTANT = 1e-6  # seconds, added to every round trip: nothing has no logarithm
 
 _STEP = 1.5  # times the root of the limit, at most half of it: small limits gain more, so that clients become equal
 _NO_GAIN, _FULL_GAIN = 0.3, 0.7  # of a raise: between these the goodput has followed in part, and so far it is kept
-_LESS, _NO_HARM = 0.85, 0.25  # a lowering; where the goodput has followed it by less, the lower limit is kept
-_QUEUED = log(1.25)  # so far is the round trip above the shortest where less in flight may do as well
+_DOUBT = 2.0  # standard errors in favour of more in flight
 _REST, _SHORT_REST = 8, 2  # rounds after a trial that brought nothing, or a part
+
+_ROOM = 1.25  # times the root of the limit: so many may queue
+_LOWER = 0.85  # times the limit: not lower at a time
 
 _CUT, _COLLAPSE = 0.8, 0.5
 
-_FAR = log(1.75)  # not to twice the shortest, the slowest of the answers included
-_DRAIN, _DRAINED, _DRAIN_REST = 0.25, 0.5, 4
-_DRAIN_LEAST = 4.0  # requests; fewer make no queue worth draining
-# So far a drain moves the shortest round trip up, for others may have kept the queue filled; and so many times as far
-# with each drain in a row.
-_DOUBT, _INSISTENCE = 0.125, 4.0
+_LOOK_EVERY = 32.0  # shortest round trips, up to the next power of two in seconds: so periods of all clients fit
+_LOOK_BELOW = 0.75  # times what would be in flight without a queue
+_LOOK_TRIPS = 2  # round trips that it lasts, after one that empties the queue
+_YIELD = 0.85  # of a limit below a ceiling is kept after it
 _CHANCE = 16  # answers whose mean moves the shortest down by half the difference: that of few is often too short
 
 
@@ -55,24 +57,25 @@ class Limit:
         most: it never exceeds this.
         fixed: the operator's own number, which then never changes.
         found: what an earlier run has found; this one begins at half of it.
+        ahead: seconds by which a clock that all clients of the service share is ahead of the one that tells ``now``.
 
     Attributes:
         value: requests that may be in flight, at least 1.
     """
 
-    def __init__(self, most: int, fixed: int | None = None, found: int | None = None) -> None:
+    def __init__(self, most: int, fixed: int | None = None, found: int | None = None, *, ahead: float = 0.0) -> None:
         self._most = float(most)
+        self._ahead = ahead
         self._fixed = fixed is not None
         begin = _START if found is None else found / 2
         self._limit = float(fixed) if fixed is not None else min(max(begin, 1.0), self._most)
         self._shortest = inf  # logarithm of the shortest round trip
         self._usual = 0.0  # logarithm of the round trip while nothing is tried
-        self._before: float | None = None  # the limit before the trial under way, of more or less
-        self._drained: float | None = None  # the limit before the drain under way
+        self._before: float | None = None  # the limit before the raise under trial
+        self._looking: float | None = None  # the limit before the look under way
+        self._next_look = -inf
         self._asked: tuple[float, float | None] = (1.0, None)  # the limit before the question, and before that
-        self._alarmed = False  # the round trip of the last round was far above the shortest
-        self._doubt = _DOUBT
-        self._starting, self._try_less = True, False
+        self._starting = True
         self._rest, self._cut_at = 0, -inf
         self._losses = Losses()
         self._ceiling = Ceiling()
@@ -98,6 +101,8 @@ class Limit:
         if self._settling:
             self._settling -= 1
             return
+        if now >= self._next_look:
+            self._look(now)
         trip = log(seconds + _INSTANT)
         self._sum += trip
         self._squares += trip * trip
@@ -116,11 +121,12 @@ class Limit:
         self._sum = self._squares = 0.0
         self._used = 0
 
-    def _move(self, limit: float) -> None:
-        """Go on with another *limit*."""
+    def _move(self, limit: float, *, anew: bool = True) -> None:
+        """Go on with another *limit*; losses are counted *anew* where it is meant to last."""
         before = self.value
         self._limit = min(self._most, max(1.0, limit))
-        self._losses.begin()
+        if anew:
+            self._losses.begin()
         self._begin_round(max(before, int(self._limit)))
 
     def _judge(self, trip: float, error: float) -> None:
@@ -132,24 +138,23 @@ class Limit:
         if self._losses.asking:
             self._losses.show()
             self._stay_below(*self._asked)
-        elif self._drained is not None:
-            self._end_drain(trip, self._drained)
+        elif self._looking is not None:
+            self._end_look(trip, error, self._looking)
         elif self._used < self._round * _IN_USE:
+            self._usual = trip if before is None else self._usual
             self._begin_round(0)  # something else held sending back: nothing is said about the limit, nor a trial
         elif before is None:
             self._usual = trip
             self._go_on(trip, error)
-        elif before < self._limit:
-            self._judge_more(trip, error, before)
         else:
-            self._judge_less(trip, error, before)
+            self._judge_more(trip, error, before)
 
     def _judge_more(self, trip: float, error: float, before: float) -> None:
-        """Keep of a raise what the goodput has followed; in doubt more than less, above all at the start."""
+        """Keep of a raise what the goodput has followed; in doubt more than less."""
         raised = log(self._limit / before)
-        gained = raised - (trip - self._usual) + error * (2.0 if self._starting else 0.5)
+        gained = raised - (trip - self._usual) + error * _DOUBT
         if gained <= raised * _NO_GAIN:
-            self._starting, self._try_less = False, True
+            self._starting = False
             self._rest = min(_REST, int(2.0 * before))
             self._move(before)
             return
@@ -161,61 +166,48 @@ class Limit:
         self._ceiling.stood(self._limit)
         self._go_on(trip, error)
 
-    def _judge_less(self, trip: float, error: float, before: float) -> None:
-        """Stay where the goodput has hardly fallen; in doubt go back."""
-        lowered = log(before / self._limit)
-        lost = lowered + (trip - self._usual) + error * 0.5
-        self._try_less = lost <= lowered * _NO_HARM
-        if self._try_less:
-            self._usual = trip
-            self._rest = _SHORT_REST
-            self._begin_round(0)
-        else:
-            self._rest = min(_REST, int(2.0 * before))
-            self._move(before)
-
     def _go_on(self, trip: float, error: float) -> None:
-        """Drain, rest, or try the next."""
-        longer = trip - self._shortest - 2.0 * error
-        alarmed, self._alarmed = self._alarmed, longer > _FAR and self._limit >= _DRAIN_LEAST
-        if self._alarmed:
-            if alarmed or self._doubt > _DOUBT:
-                self._drained = self._limit
-                self._move(self._limit * _DRAIN)
-            else:  # it may be a hiccup
-                self._begin_round(0)
-            return
-        self._doubt = _DOUBT
-        if self._rest:
+        """Have less in flight where too many queue, rest, or try more."""
+        limit, top = self._limit, self._ceiling.top(self._most, self._round / self.value)
+        share = self._share(trip, error)
+        room = _ROOM * sqrt(limit)
+        if limit * (1.0 - share) > room:
+            self._starting = False
+            self._move(max(limit * _LOWER, limit * share + room))
+        elif self._rest:
             self._rest -= 1
             self._begin_round(0)
-        else:
-            self._try(self._ceiling.top(self._most), queued=longer > _QUEUED)
-
-    def _try(self, top: float, *, queued: bool) -> None:
-        """Try more, up to *top*, or less, where requests are *queued*."""
-        limit = self._limit
-        if queued and (self._try_less or limit >= top) and self.value > 1:
-            self._before = limit
-            self._move(min(limit * _LESS, limit - 1.0))
-            return
-        self._try_less = False
-        if limit < top:
+        elif limit < top:
             self._before = limit
             step = limit if self._starting else max(1.0, min(limit / 2.0, _STEP * sqrt(limit)))
-            self._move(min(limit + (step if limit + 1.0 < self._ceiling.value else 1.0), top))
+            self._move(min(limit + (step if limit + step < self._ceiling.value else 1.0), top))
         else:
             self._begin_round(0)
 
-    def _end_drain(self, trip: float, limit: float) -> None:
-        """Go on below *limit*, which was the limit before."""
-        self._drained = None
-        self._shortest += (trip - self._shortest) * self._doubt
-        # Drained again at once: then it was no queue of its own, and less of it would not help.
-        share = _DRAINED if self._doubt == _DOUBT else 1.0
-        self._doubt = min(1.0, self._doubt * _INSISTENCE)
-        self._starting, self._rest = False, _DRAIN_REST
-        self._move(limit * share)
+    def _look(self, now: float) -> None:
+        """Begin to measure the shortest round trip anew, unless something is asked."""
+        if self._shortest == inf:
+            return
+        period = 2.0 ** ceil(log2(exp(self._shortest) * _LOOK_EVERY))
+        first = self._next_look == -inf
+        self._next_look = ((now + self._ahead) // period + 1.0) * period - self._ahead
+        if first or self._losses.asking or self._looking is not None:
+            return
+        self._looking = self._before or self._limit
+        self._before = None
+        self._move(self._looking * min(1.0, exp(self._shortest - self._usual)) * _LOOK_BELOW, anew=False)
+        self._round = self._left = max(2, _LOOK_TRIPS * self.value)
+
+    def _end_look(self, trip: float, error: float, limit: float) -> None:
+        """Go on with *limit*, which was the limit before, or with what leaves room in the queue."""
+        self._looking = None
+        self._shortest = trip
+        kept = limit if self._ceiling.value == inf else limit * _YIELD
+        self._move(min(kept, limit * self._share(self._usual, error) + _ROOM * sqrt(limit)), anew=False)
+
+    def _share(self, trip: float, error: float) -> float:
+        """How much of what is in flight does not queue, where round trips take *trip*; in doubt more."""
+        return exp(self._shortest - trip + _DOUBT * error)
 
     def _lose(self, now: float) -> None:
         found = self._losses.lose()
@@ -227,9 +219,9 @@ class Limit:
             self._cut(found)
 
     def _cut(self, found: Finding) -> None:
-        limit = max(self._limit, self._before or 0.0, self._drained or 0.0)
+        limit = max(self._limit, self._before or 0.0, self._looking or 0.0)
         before = self._before if self._before != limit else None
-        self._before = self._drained = None
+        self._before = self._looking = None
         self._rest = 0
         if found is Finding.UNKNOWN:
             proof = self._losses.ask()

@@ -1,9 +1,9 @@
 """Which losses come from the load, and where they began.
 
-Heavy ones do: they come more than a third as often as successes. Very rare ones do not. Of the others one asks, with a
-fifth less in flight. Is nothing lost there for four times as many answers as a loss took before, it was the load. Is
-something lost even so, less in flight is only less goodput: it is taken back, and from question to question more
-losses are excused as chance.
+Heavy ones do: four at once, or for long more than a third as often as successes. Very rare ones do not. Of the others
+one asks, with a fifth less in flight. Is nothing lost there for four times as many answers as a loss took before, it
+was the load. Is something lost even so, less in flight is only less goodput: it is taken back, and from question to
+question more losses are excused as chance.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 from enum import Enum
 from math import inf
 
-_WEIGHT, _HEAVY = 3, 8  # of a loss in successes, which make up for it; and of too many losses
+_WEIGHT, _HEAVY = 3, 11  # of a loss in successes, which make up for it; and of too many losses
 _RARE = 512  # answers to a loss that is chance in any case
 _EXCUSED, _MOST_EXCUSED = 8, 64  # losses from one question to the next
-_PROOF, _LEAST_PROOF = 4, 96  # answers without a loss that show a cut to help: times those to a loss, and at least
+_PROOF = 4  # times the answers to a loss: so many without a loss show that a cut helps
+_LEAST_PROOF = 192
 
-_PATIENCE, _MOST_PATIENCE = 8, 256  # rounds below a ceiling, twice as many each time
+_PATIENCE, _MOST_PATIENCE = 8.0, 256.0  # round trips, and as many that settle, below a ceiling, twice as many each time
+_OTHER = 0.9  # times the ceiling: losses from lower down say something new
 _PAST = 1.25  # times the ceiling, where it is known to be gone
 
 
@@ -101,11 +103,13 @@ class Ceiling:
     def forget(self) -> None:
         """There is none."""
         self.value = inf
-        self._patience = 0
+        self._patience = 0.0
         self._next_patience = _PATIENCE
 
     def lower(self, limit: float) -> None:
         """The load made losses at *limit*."""
+        if limit < self.value * _OTHER:
+            self._next_patience = _PATIENCE
         self.value = min(limit, self.value)
         self._patience = self._next_patience
         self._next_patience = min(_MOST_PATIENCE, self._patience * 2)
@@ -115,7 +119,7 @@ class Ceiling:
         if limit > self.value * _PAST:
             self.forget()
 
-    def top(self, most: float) -> float:
-        """The highest limit to be tried in this round, *most* at most."""
-        self._patience -= 1
+    def top(self, most: float, trips: float) -> float:
+        """The highest limit to be tried after a round of so many round *trips*, *most* at most."""
+        self._patience -= trips
         return most if self._patience <= 0 else min(most, self.value - 1.0)

@@ -11,6 +11,15 @@ _SLACK = 0.01
 """Seconds; a hundredth of any second, so that no second holds more than one per cent above the rate, or one request."""
 
 
+def share_of_fleet(rate: float, shards: int) -> float:
+    """Requests a second for each of so many *shards* of a fleet that sends *rate* requests a second, all together.
+
+    Equal shares need nobody to share anything out: a shard that has ended, or has nothing to send, leaves its share
+    unused.
+    """
+    return rate / shards
+
+
 class Pacer:
     """Says when the next request may be sent.
 

@@ -27,6 +27,7 @@ class Origin:
         message: of its problem.
         attempts: requests made for it until then.
         input: the name of its input, where there were several.
+        offset: bytes into its input at which it begins, where lines are counted from the middle of a file.
         settled: ``not_applied``, where a person has said that the requests that were in doubt were not applied.
     """
 
@@ -36,6 +37,7 @@ class Origin:
     message: str
     attempts: int
     input: str | None = None
+    offset: int | None = None
     settled: str | None = None
 
     @classmethod
@@ -45,7 +47,7 @@ class Origin:
         Raises:
             KeyError, TypeError, ValueError: it is no such line.
         """
-        error, name = members["error"], members.get("input")
+        error, name, offset = members["error"], members.get("input"), members.get("offset")
         if Outcome(members["outcome"]) is Outcome.DELIVERED or not isinstance(members["line"], int):
             raise ValueError
         return cls(
@@ -55,6 +57,7 @@ class Origin:
             message=str(error["message"]),
             attempts=int(members["attempts"]),
             input=None if name is None else str(name),
+            offset=None if offset is None else int(offset),
         )
 
     @classmethod
@@ -79,6 +82,7 @@ class Origin:
         found = {
             "line": self.line,
             "input": self.input,
+            "offset": self.offset,
             "outcome": self.outcome.value,
             "kind": self.kind,
             "settled": self.settled,

@@ -10,8 +10,9 @@ from time import monotonic
 
 import orjson
 
+from batcher.core.shard import KeyShard
 from batcher.errors import InputFailed, RecordError
-from batcher.flow.lines import BATCH_BYTES, BATCH_LINES, Line, make_line
+from batcher.flow.lines import BATCH_BYTES, BATCH_LINES, Line, is_in, make_line
 
 _STEP_SECONDS = 0.005  # how long a plain iterable may keep the event loop to itself
 
@@ -29,6 +30,7 @@ class IterableSource:
         max_line_bytes: a longer record is handed out as a problem.
         skip: leave out so many records at the beginning.
         limit: hand out only so many.
+        shard: leave out all but those that it takes, before any are skipped or counted.
 
     Attributes:
         total_bytes: None: nobody knows.
@@ -47,6 +49,7 @@ class IterableSource:
         max_line_bytes: int,
         skip: int = 0,
         limit: int | None = None,
+        shard: KeyShard | None = None,
     ) -> None:
         if isinstance(records, (str, bytes, bytearray, Mapping)):
             raise TypeError(f"records must be an iterable of records, not one {type(records).__name__}")
@@ -55,6 +58,7 @@ class IterableSource:
         self._max_line_bytes = max_line_bytes
         self._skip = skip
         self._limit = limit
+        self._shard = shard
         self._batch: list[Line] = []
         self._batch_bytes = 0
         self._changed = asyncio.Event()
@@ -132,10 +136,12 @@ class IterableSource:
             begin, offset = offset, offset + len(raw) + 1
             if problem is None and not raw.strip(b" \t\r\n"):
                 continue
+            line = make_line(raw, number, begin, self._max_line_bytes)
+            if self._shard is not None and not is_in(self._shard, line):
+                continue
             if skip:
                 skip -= 1
                 continue
-            line = make_line(raw, number, begin, self._max_line_bytes)
             yield line if problem is None else line._replace(problem=RecordError("wrong_type", problem, line=number))
             if left is not None:
                 left -= 1

@@ -13,6 +13,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -63,7 +64,7 @@ def check(path: str, stdin: int) -> int | None:
             return None
         if path == STDIN:
             return max(found.st_size - os.lseek(stdin, 0, os.SEEK_CUR), 0)
-        os.close(_open(path))
+        os.close(open_input(path))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise InputFailed(f"{describe(path)}: {reason(error)}; nothing was read") from error
     return found.st_size
@@ -93,7 +94,7 @@ def read_pieces(path: str, stdin: int, wake: int, count: Callable[[int], None]) 
         path: a path, or ``-`` for the descriptor *stdin*, which is left open and whose flags are left alone.
         stdin: the descriptor of standard input.
         wake: a descriptor that becomes readable when reading shall stop.
-        count: hears the size of every raw read.
+        count: hears the size of each raw part before what it holds is yielded.
 
     Raises:
         Unreadable: after every byte that could be read was yielded.
@@ -101,24 +102,26 @@ def read_pieces(path: str, stdin: int, wake: int, count: Callable[[int], None]) 
     """
     try:
         if path == STDIN:
-            yield from _decoded(_read(stdin, wake, count))
+            yield from _decoded(read_chunks(stdin, wake), count)
             return
-        fd = _open(path)
+        fd = open_input(path)
         try:
-            yield from _decoded(_read(fd, wake, count))
+            yield from _decoded(read_chunks(fd, wake), count)
         finally:
             os.close(fd)
     except OSError as error:
         raise Unreadable(reason(error)) from error
 
 
-def _open(path: str) -> int:
+def open_input(path: str) -> int:
+    """A descriptor of its own for an input that is not standard input."""
     # Non-blocking, for a pipe without a writer would hold the open itself, where nothing can wake us. It is a new
     # description that nobody shares, also where the path is /dev/fd/63.
     return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
 
 
-def _read(fd: int, wake: int, count: Callable[[int], None]) -> Iterator[bytes]:
+def read_chunks(fd: int, wake: int) -> Iterator[bytes]:
+    """What *fd* gives from where it stands, as it comes; raises Stopped once *wake* is readable."""
     poller = select.poll()
     poller.register(fd, select.POLLIN)
     poller.register(wake, select.POLLIN)
@@ -131,7 +134,6 @@ def _read(fd: int, wake: int, count: Callable[[int], None]) -> Iterator[bytes]:
             continue
         if not chunk:
             return
-        count(len(chunk))
         yield chunk
 
 
@@ -143,7 +145,7 @@ class _Decoder(Protocol):
         """The input has ended; raises Unreadable where it should not have."""
 
 
-def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _decoded(chunks: Iterator[bytes], count: Callable[[int], None]) -> Iterator[bytes]:
     head = b""
     for chunk in chunks:
         head += chunk
@@ -151,15 +153,22 @@ def _decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
             break
     decoder = _decoder(head)
     if decoder is None:
-        if head:
-            yield head
-        yield from chunks
+        for chunk in chain((head,) if head else (), chunks):
+            count(len(chunk))
+            yield chunk
         return
     while head:
         for begin in range(0, len(head), _STEP_BYTES):
-            yield from decoder.decode(head[begin : begin + _STEP_BYTES])
+            step = head[begin : begin + _STEP_BYTES]
+            count(len(step))
+            yield from decoder.decode(step)
         head = next(chunks, b"")
     decoder.finish()
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether an input that begins with *head*, its first four bytes, is gzip or zstd."""
+    return head.startswith(_MAGICS)
 
 
 def _decoder(head: bytes) -> _Decoder | None:

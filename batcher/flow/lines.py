@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from batcher.core.result import RAW_LIMIT
+from batcher.core.shard import KeyShard
 from batcher.errors import RecordError
 
 BATCH_LINES = 512
@@ -38,6 +39,7 @@ class Line(NamedTuple):
         input: the name of its input, where there are several.
         size: bytes of the whole line, without its line end.
         problem: why no record can be made of it, as far as reading can tell: ``line_too_long``.
+        within: *number* counts from where a shard's part of the input begins, so that only *offset* tells the place.
     """
 
     raw: bytes
@@ -47,6 +49,12 @@ class Line(NamedTuple):
     input: str | None
     size: int
     problem: RecordError | None
+    within: bool = False
+
+    @property
+    def place(self) -> int | None:
+        """The offset, where the number does not tell the place."""
+        return self.offset if self.within else None
 
 
 def _too_long(number: int, size: int, limit: int) -> RecordError:
@@ -68,22 +76,42 @@ def make_line(raw: bytes, number: int, offset: int, limit: int) -> Line:
     return Line(raw if problem is None else raw[:RAW_LIMIT], number, digest, offset, None, size, problem)
 
 
+def is_in(shard: KeyShard, line: Line) -> bool:
+    """Whether *shard* takes *line*; one that is not held whole goes by its hash."""
+    return shard.takes(line.raw) if line.problem is None else shard.takes_hash(line.hash)
+
+
 class Splitter:
     """Cuts one input into lines, whatever the sizes of the pieces in which it comes.
+
+    Args:
+        name: of the input, where there are several.
+        max_line_bytes: of which a longer one is a problem.
+        shard: hand out only the lines that it takes; the others count in the numbers.
+        within: see ``Line``.
 
     Attributes:
         number: lines that have ended so far.
         offset: bytes up to the end of the last of them.
     """
 
-    def __init__(self, name: str | None, max_line_bytes: int) -> None:
+    def __init__(
+        self, name: str | None, max_line_bytes: int, shard: KeyShard | None = None, *, within: bool = False
+    ) -> None:
         self.number = 0
         self.offset = 0
+        self._shard = shard
+        self._within = within
         self._name = name
         self._limit = max_line_bytes
         self._mark: bytes | None = b""  # what may become a byte order mark; None once that is settled
         self._begun = bytearray()  # of the line that has not ended yet, while it may be within the limit
         self._long: _LongLine | None = None  # the same line, once it cannot be
+
+    def begin_at(self, offset: int) -> None:
+        """What comes first is no beginning of the input, but that of a line which stands there at *offset*."""
+        self.offset = offset
+        self._mark = None
 
     @property
     def unfinished(self) -> bool:
@@ -124,6 +152,7 @@ class Splitter:
         """Lines of which all bytes are here. The hot loop: a few hundred nanoseconds a line beside its hash."""
         lines: list[Line] = []
         number, offset, limit, name = self.number, self.offset, self._limit, self._name
+        shard, within = self._shard, self._within
         for text in ended:
             number += 1
             begin = offset
@@ -132,11 +161,15 @@ class Splitter:
             if not raw.strip(_BLANK):
                 continue
             size = len(raw)
+            if shard is not None and size <= limit and not shard.takes(raw):
+                continue
             problem = None if size <= limit else _too_long(number, size, limit)
             digest = blake2b(raw, digest_size=_HASH_BYTES).hexdigest()
+            if shard is not None and size > limit and not shard.takes_hash(digest):
+                continue
             kept = raw if problem is None else raw[:RAW_LIMIT]
             # Line(…) costs twice as much: it goes through a __new__ written in Python.
-            lines.append(tuple.__new__(Line, (kept, number, digest, begin, name, size, problem)))
+            lines.append(tuple.__new__(Line, (kept, number, digest, begin, name, size, problem, within)))
         self.number, self.offset = number, offset
         return lines
 
@@ -164,7 +197,9 @@ class Splitter:
             self.number += 1
             begin, self.offset = self.offset, self.offset + len(line)
             last = make_line(line, self.number, begin, self._limit)
-            return [] if _is_blank(line) else [last._replace(input=self._name)]
+            if _is_blank(line) or (self._shard is not None and not is_in(self._shard, last)):
+                return []
+            return [last._replace(input=self._name, within=self._within)]
         long, self._long = self._long, None
         return self._end_long(long, line_end)
 
@@ -172,10 +207,10 @@ class Splitter:
         self.number += 1
         begin, self.offset = self.offset, self.offset + long.total + line_end
         digest, size = long.finish(lf=line_end == 1)
-        if long.blank:
+        if long.blank or (self._shard is not None and not self._shard.takes_hash(digest)):
             return []
         problem = _too_long(self.number, size, self._limit)
-        return [Line(bytes(long.head), self.number, digest, begin, self._name, size, problem)]
+        return [Line(bytes(long.head), self.number, digest, begin, self._name, size, problem, self._within)]
 
 
 class _LongLine:

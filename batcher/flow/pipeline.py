@@ -197,7 +197,7 @@ class Pipeline:
                 if past.known.outcome is not Outcome.DELIVERED:
                     self._block(line, past.ordinal)
                 return
-        self._observer.notice(RecordRead(line.size))
+        self._observer.notice(tuple.__new__(RecordRead, (line.size,)))
         self.last = line
         self.records += 1
         self._unfinished += 1

@@ -41,7 +41,8 @@ class Session:
         operation: whose requests these are.
         login: the operation that logs in; its request has ``email`` and ``pass``, its result Code and SessionKey.
         soap: the version of both.
-        judge: what the answers to *operation* are judged by; its patterns serve the login too.
+        judge: what the answers to *operation* are judged by; its patterns serve the login too, and its mask learns
+            of password and keys.
         transport: what sends the login.
         observer: hears of logins.
         wall: the time of day.
@@ -72,6 +73,8 @@ class Session:
     ) -> None:
         self._plain = dict(soap.headers(operation.action))
         self.headers: Mapping[str, str] = self._plain
+        self._mask = judge.mask
+        self._login_judge = Judge(Matcher(login, soap), judge.session_pattern, judge.transient_pattern, self._mask)
         self._key = key
         if key is not None:
             self._use(key)
@@ -83,9 +86,9 @@ class Session:
         self.can_renew = self.can_log_in or reread is not None
         self.needs_login = credentials is not None and key is None
         self._login_headers = soap.headers(login.action)
-        self._login_judge = Judge(Matcher(login, soap), judge.session_pattern, judge.transient_pattern)
         self._login_body = b""
         if credentials is not None:
+            self._mask.add(credentials.password)
             values = {"email": credentials.email, "pass": credentials.password.reveal()}
             try:
                 self._login_body, _ = Template(login, soap).render(values)
@@ -108,7 +111,7 @@ class Session:
         try:
             answer = await self._transport.exchange(self._login_body, self._login_headers)
         except TransportError as error:
-            judgement = judge_failure(error)
+            judgement = judge_failure(error, self._mask)
         else:
             judgement = self._login_judge.judge(answer.status, answer.headers, answer.body, self._wall())
         if judgement.verdict is not Verdict.ACCEPTED:
@@ -117,7 +120,9 @@ class Session:
         result: dict[str, Any] = orjson.loads(judgement.result)
         code, key = result.get("Code"), result.get("SessionKey")
         if code != "Success" or not isinstance(key, str) or not (key.isascii() and key.isprintable() and key.strip()):
-            said = one_line(str(code), 80) if code != "Success" else "Success without a key that a header takes"
+            said = "Success without a key that a header takes"
+            if code != "Success":
+                said = one_line(self._mask.hide(str(code)), 80)
             self._observer.notice(LoggedIn("refused", said))
             raise ServiceUnusable(f"the login was refused ({said}); check --email and the password")
         self._use(Secret(key))
@@ -139,4 +144,5 @@ class Session:
 
     def _use(self, key: Secret) -> None:
         self._key = key
+        self._mask.add(key)
         self.headers = self._plain | {HEADER: key.reveal()}

@@ -15,10 +15,12 @@ from contextlib import closing, suppress
 from typing import BinaryIO, Protocol
 
 from batcher.core.fingerprint import display_name
+from batcher.core.shard import KeyShard, LineShard, Part, RangeShard
 from batcher.errors import InputFailed, SettingsError
 from batcher.flow.given import IterableSource
 from batcher.flow.inputs import STDIN, Stopped, Unreadable, check, describe, descriptor, read_pieces
 from batcher.flow.lines import BATCH_BYTES, BATCH_LINES, Line, Splitter
+from batcher.flow.parts import read_part, refuse_without_ranges
 
 __all__ = ["FileSource", "IterableSource", "Line", "Source"]
 
@@ -62,10 +64,14 @@ class FileSource:
         skip: leave out so many lines at the beginning, over all inputs; blank ones do not count.
         limit: hand out only so many lines.
         stdin: what ``-`` means, as a descriptor or a stream that has one; by default descriptor 0.
+        shard: leave out all lines but those that it takes, before any are skipped or counted.
+
+    Attributes:
+        cut: the sizes by which the inputs were cut into ranges, as text; None where they were not.
 
     Raises:
         InputFailed: a path does not exist, is a directory, or may not be read.
-        SettingsError: standard input is named twice.
+        SettingsError: standard input is named twice, or an input has no ranges.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class FileSource:
         skip: int = 0,
         limit: int | None = None,
         stdin: BinaryIO | int | None = None,
+        shard: LineShard | None = None,
     ) -> None:
         if paths.count(STDIN) > 1:
             raise SettingsError("INPUT", "- is named twice", "standard input can be read only once")
@@ -87,6 +94,16 @@ class FileSource:
         sizes = [check(path, self._stdin) for path in paths]
         known = [size for size in sizes if size is not None]
         self.total_bytes = sum(known) if len(known) == len(sizes) else None
+        self.cut: str | None = None
+        self._parts: list[Part | None] = [None] * len(sizes)
+        self._keys = shard if isinstance(shard, KeyShard) else None
+        if isinstance(shard, RangeShard):
+            for path, size in zip(paths, sizes, strict=True):
+                refuse_without_ranges(path, size)
+            parts = [shard.part(size) for size in known]
+            self.total_bytes = sum(part.end - part.begin for part in parts)
+            self.cut = ",".join(map(str, known))
+            self._parts[:] = parts
         self.bytes_read = 0
         self._raw_bytes = 0  # read by the thread, perhaps not handed out
         self._thread: threading.Thread | None = None
@@ -199,8 +216,8 @@ class FileSource:
         skip, left = self._skip, self._limit
         if left == 0:
             return
-        for path in self._paths:
-            with closing(self._lines(path, wake)) as batches:
+        for path, part in zip(self._paths, self._parts, strict=True):
+            with closing(self._lines(path, part, wake)) as batches:
                 for batch in batches:
                     lines = batch[skip:]
                     skip -= len(batch) - len(lines)
@@ -212,11 +229,15 @@ class FileSource:
                     if left == 0:
                         return
 
-    def _lines(self, path: str, wake: int) -> Generator[list[Line], None, None]:
+    def _lines(self, path: str, part: Part | None, wake: int) -> Generator[list[Line], None, None]:
         name = display_name(path) if len(self._paths) > 1 else None
-        splitter = Splitter(name, self._max_line_bytes)
+        splitter = Splitter(name, self._max_line_bytes, self._keys, within=part is not None)
+        if part is None:
+            whole = read_pieces(path, self._stdin, wake, self._count)
+        else:
+            whole = read_part(path, part, wake, self._count, splitter.begin_at)
         try:
-            with closing(read_pieces(path, self._stdin, wake, self._count)) as pieces:
+            with closing(whole) as pieces:
                 for piece in pieces:
                     yield from splitter.feed(piece)
             yield splitter.finish()

@@ -270,5 +270,5 @@ class Submitter:
         # What the run's end alone keeps from being sent again: the next run may do so.
         standing = judgement is None and ended.outcome is Outcome.IN_DOUBT and self._may_resend(safe=job.record.safe)
         result = result_of(job, ended, judgement, self._clock(), standing=standing)
-        self._observer.notice(RecordEnded(result))
+        self._observer.notice(tuple.__new__(RecordEnded, (result,)))
         self._finish(job, result)

@@ -7,7 +7,7 @@ other.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO
 
 
@@ -15,11 +15,23 @@ class Lines:
     """Writes whole lines to *stream*, at once.
 
     A standard error that was closed or cannot be written any more is no reason to stop a run: such lines are dropped.
+
+    Attributes:
+        as_event: writes the name of an event and its facts as one line, where programs read; None where people do.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.as_event: Callable[[str, Mapping[str, object]], str] | None = None
         self._printer: Callable[[str], None] = self._print
+
+    def tell(self, event: str, text: str, facts: Mapping[str, object]) -> None:
+        """Tell people *text*, and programs that *event* happened, with its *facts*."""
+        self.write(text if self.as_event is None else self.as_event(event, facts))
+
+    def note(self, text: str) -> None:
+        """Tell a sentence that stands for itself."""
+        self.tell("note", f"veetro-batch: {text}", {"detail": text})
 
     def write(self, text: str) -> None:
         """Write *text*, one line or several, and end it with a line break."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -73,12 +74,14 @@ class EventLog:
 def logging_to(lines: Lines, *, level: str = "info", style: str = "text") -> Iterator[None]:
     """Within the block log lines from *level* on (one of ``LEVELS``) go to *lines*, as ``text`` or ``json``.
 
-    Those of other libraries from ``warning`` on. Afterwards logging is as it was.
+    Those of other libraries from ``warning`` on. As ``json``, what *lines* else would tell people is an event too,
+    whatever the level. Afterwards logging is as it was.
     """
     root = logging.getLogger()
     before = (root.level, _log.level)
     handler = _LinesHandler(lines)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    lines.as_event = json_line if style == "json" else None
     wanted = logging.getLevelNamesMapping()[level.upper()]
     root.addHandler(handler)
     root.setLevel(max(wanted, logging.WARNING))
@@ -88,6 +91,7 @@ def logging_to(lines: Lines, *, level: str = "info", style: str = "text") -> Ite
     finally:
         root.removeHandler(handler)
         handler.close()
+        lines.as_event = None
         root.setLevel(before[0])
         _log.setLevel(before[1])
 
@@ -178,6 +182,12 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(told, default=str).decode()
 
 
+def json_line(event: str, facts: Mapping[str, object]) -> str:
+    """What is told anyway, in the form of ``JsonFormatter``."""
+    at = _instant(time.time())
+    return orjson.dumps({"time": at, "level": "info", "event": event, **facts}, default=str).decode()
+
+
 def _facts(record: logging.LogRecord) -> Mapping[str, Any]:
     facts: Mapping[str, Any] = getattr(record, "facts", {})
     return {name: one_line(value) if isinstance(value, str) else value for name, value in facts.items()}
@@ -188,7 +198,11 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _instant(record.created)
+
+
+def _instant(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _quoted(value: object) -> str:

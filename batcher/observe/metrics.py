@@ -57,7 +57,12 @@ class TallyCollector(Collector):
         tally = self._tally
         yield _counter("input_records", "Lines read, blank ones aside.", tally.input_records)
         yield _counter("input_bytes", "Bytes of the lines read, without line ends, decompressed.", tally.input_bytes)
-        yield _gauge("input_size_bytes", "Bytes of all inputs; 0 while unknown.", tally.input_size or 0)
+        yield _counter(
+            "input_read_bytes", "Bytes of the inputs read, as they are stored: compressed or not.", tally.input_read()
+        )
+        yield _gauge(
+            "input_size_bytes", "Bytes of all inputs, as they are stored; 0 while unknown.", tally.input_size or 0
+        )
         yield _counter("resumed_records", "Lines that have their outcome from an earlier run.", tally.resumed)
 
     def _records(self) -> Iterator[Metric]:

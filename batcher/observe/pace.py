@@ -39,20 +39,22 @@ class Pace:
 def share_done(tally: Tally) -> float | None:
     """The part of the input whose records have their outcome, 0 to 1; None where the input's size is not known.
 
-    By bytes read, each line end counted as one, less the part of the records that were read and wait.
+    By bytes read, less the part of the records that were read and wait; those of an earlier run count as done.
     """
-    if not tally.input_size or not tally.input_records:
+    met = tally.input_records + tally.resumed
+    if not tally.input_size or not met:
         return None
-    read = tally.input_bytes + tally.input_records if tally.input_read is None else tally.input_read()
-    return min(1.0, read / tally.input_size * tally.records / tally.input_records)
+    return min(1.0, tally.input_read() / tally.input_size * (tally.records + tally.resumed) / met)
 
 
 def seconds_left(tally: Tally) -> float | None:
     """At the average rate since the beginning; None while nobody can know."""
     share = share_done(tally)
-    if not share:
+    if not share or not tally.records:
         return None
-    return tally.seconds * (1 - share) / share
+    # What earlier runs have done has cost this one no time.
+    share_of_ours = share * tally.records / (tally.records + tally.resumed)
+    return tally.seconds * (1 - share) / share_of_ours
 
 
 def time_left(tally: Tally) -> str:

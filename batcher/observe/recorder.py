@@ -20,6 +20,10 @@ from batcher.observe.timeline import ROWS, Mark, Timeline, rows_of
 INTERVAL = 1.0
 """Seconds between two looks."""
 
+_MOVED, _CALM = 2, 20
+"""A concurrency limit is marked when it is so many times what was marked last, or that part of it, and so many slots
+lie between: its small steps are what the curve is for, and one that never rests leaves room for other marks."""
+
 _TEXT = 200
 """Characters of a mark's text."""
 
@@ -34,6 +38,8 @@ class Recorder:
         self._counted: dict[str, float] = {}
         self._rows = {verdict: [0] * ROWS for verdict in Verdict}
         self._totals = dict.fromkeys(Verdict, 0)
+        self._limit = 0  # as it was marked last, 0 for never; and when
+        self._limit_at = tally.started
         self._rested: dict[str, float] = {}  # seconds of pauses that have ended since the last look, by column
 
     async def run(self) -> NoReturn:
@@ -51,6 +57,7 @@ class Recorder:
             return
         gauges = tally.gauges()
         sums: dict[str, float] = {"seconds": seconds, "samples": 1}
+        self._mark_limit(gauges.limit, now)
         sums |= {"limit": gauges.limit, "in_flight": gauges.in_flight, "waiting": gauges.waiting}
         sums |= self._increments(self._counts())
         sums |= self._new_rows()
@@ -84,6 +91,15 @@ class Recorder:
                 self._mark("draining", reason)
             case _:
                 pass
+
+    def _mark_limit(self, limit: int, now: float) -> None:
+        """Mark a limit that is far from the last one."""
+        before, calm = self._limit, now - self._limit_at >= _CALM * self.timeline.width
+        if not limit or (before and (not calm or before / _MOVED < limit < before * _MOVED)):
+            return
+        change = "raised" if limit > before else "cut"
+        self._mark("limit", f"{change} from {before} to {limit} requests" if before else f"{limit} requests at first")
+        self._limit, self._limit_at = limit, now
 
     def _mark(self, kind: str, text: str) -> None:
         now = self._tally.now()

@@ -97,8 +97,8 @@ class Tally:
         slots: places for requests; set likewise.
         slot_seconds: asks for how many seconds they have spent in each state (``core/slots``); likewise.
         input_size: bytes of all inputs as they lie on disk, where that is known beforehand; set from outside.
-        input_read: asks how many of those bytes were read; set from outside where the inputs may be compressed, as
-            the lines' own bytes are then no measure.
+        input_read: asks how many of those bytes were read; set by whoever builds the run, as lines tell it neither of
+            compressed inputs nor where blank ones and line ends were left out.
         attempt_seconds: durations of attempts per verdict; their totals are the attempts.
         record_seconds: time from read to result per outcome; their totals are the records.
         faults: per code and action (``FAULT_CODES``, ``FAULT_ACTIONS``).
@@ -127,7 +127,7 @@ class Tally:
         self.input_records = 0
         self.input_bytes = 0
         self.input_size: int | None = None
-        self.input_read: Callable[[], int] | None = None
+        self.input_read: Callable[[], int] = lambda: self.input_bytes + self.input_records
         self.attempt_seconds = {verdict: Latency() for verdict in Verdict}
         self.record_seconds = {outcome: Latency() for outcome in Outcome}
         self.http_responses = dict.fromkeys(HTTP_CODES, 0)

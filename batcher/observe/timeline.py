@@ -54,7 +54,7 @@ class Mark(NamedTuple):
     Attributes:
         elapsed: seconds of running before it.
         at: seconds since 1970.
-        kind: ``paused``, ``resumed``, ``draining``, ``login``, ``run`` (one begins) or ``end``.
+        kind: ``paused``, ``resumed``, ``limit``, ``draining``, ``login``, ``run`` (one begins) or ``end``.
         text: for people.
     """
 

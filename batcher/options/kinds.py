@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from batcher.errors import SettingsError
-from batcher.values import Share
+from batcher.values import Shard, Share
 
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
@@ -154,6 +154,24 @@ def _show_share(share: Share) -> str | int:
 
 
 SHARE = Kind("a number of records or a share of them, such as 20 or 5%", _share, _show_share, number=True)
+
+_MOST_SHARDS = 1_000_000
+
+
+def _shard(text: str) -> Shard:
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
+    if match is None:
+        raise ValueError
+    shard = Shard(int(match[1]), int(match[2]))
+    if not 1 <= shard.count <= _MOST_SHARDS:
+        raise ValueError(f"there may be 1 to {_MOST_SHARDS} shards")
+    if shard.index >= shard.count:
+        raise ValueError(f"the first one is 0, so the last one is {shard.count - 1}")
+    return shard
+
+
+SHARD = Kind("a shard and how many there are, such as 0/16", _shard)
+"""A part of the records, as ``I/N``."""
 
 StopAfter: TypeAlias = Share | Literal["default"] | None
 

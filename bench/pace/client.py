@@ -7,9 +7,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import Protocol
 
 from batcher.core.breaker import Breaker
+from batcher.core.rate import Pacer
 from batcher.core.verdict import Judgement, Sample, Verdict
 from bench.pace.service import Kind, Service
 
@@ -46,11 +48,13 @@ class Diary:
     Attributes:
         sent: when each request was sent.
         served: when each one that was served ended, and its seconds.
+        lost: when each one that was turned away or lost ended.
         limits: the limit from an instant on.
     """
 
     sent: list[float] = field(default_factory=list)
     served: list[tuple[float, float]] = field(default_factory=list)
+    lost: list[float] = field(default_factory=list)
     limits: list[tuple[float, int]] = field(default_factory=list)
 
 
@@ -64,10 +68,25 @@ class Client:
         timeout: for one attempt, in seconds.
         wanted: requests that it has at a time, at most.
         seed: of its chance.
+        pacer: its ceiling on requests a second.
+        leaves: from when on it sends nothing more.
     """
 
-    def __init__(self, rule: Rule, service: Service, agenda: Agenda, *, timeout: float, wanted: int, seed: int) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        service: Service,
+        agenda: Agenda,
+        *,
+        timeout: float,
+        wanted: int,
+        seed: int,
+        pacer: Pacer | None = None,
+        leaves: float = inf,
+    ) -> None:
         self.diary = Diary()
+        self._pacer = pacer
+        self._leaves = leaves
         self._rule = rule
         self._service = service
         self._agenda = agenda
@@ -78,6 +97,7 @@ class Client:
         self._in_flight = 0
         self._probing = False
         self._until = 0.0
+        self._paced = 0.0  # up to when it will be woken
 
     def begin(self, now: float) -> None:
         """Send as much as is allowed now."""
@@ -85,13 +105,20 @@ class Client:
         self._pump(now)
 
     def _pump(self, now: float) -> None:
-        while now >= self._until and self._in_flight < self._wanted:
+        while self._until <= now < self._leaves and self._in_flight < self._wanted:
             probe = self._breaker.is_open
             if self._probing if probe else self._in_flight >= self._rule.value:
                 return
             if probe and now < self._breaker.next_probe:
                 self._agenda.put(self._breaker.next_probe, self._pump)
                 return
+            if self._pacer is not None:
+                if now < self._pacer.next:
+                    if self._paced < self._pacer.next:
+                        self._paced = self._pacer.next
+                        self._agenda.put(self._paced, self._pump)
+                    return
+                self._pacer.send(now)
             self._probing = probe
             self._send(now, probe=probe)
 
@@ -111,6 +138,8 @@ class Client:
             self.diary.limits.append((now, rule.value))
         if kind == "served":
             self.diary.served.append((now, now - began))
+        elif sample is Sample.DROPPED:
+            self.diary.lost.append(now)
         self._breaker.hear(
             Judgement(verdict, sample, retry_after=wait or None),
             record=len(self.diary.sent),

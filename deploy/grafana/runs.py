@@ -8,9 +8,9 @@ from deploy.grafana.parts import EACH, Column, Json, Query, curves, stat, table
 # A run whose target has gone keeps its last numbers: the shards of a fleet do not end at the same time.
 _LAST = "last_over_time(veetro_batch_{}[$__range])"
 _DONE = f"(sum without (outcome) ({_LAST.format('records_total')}) + {_LAST.format('resumed_records_total')})"
-_READ = f"({_LAST.format('input_bytes_total')} + {_LAST.format('input_records_total')})"
-# All lines of the input, by the mean length of those that were read, each line end counted as one byte.
-_ALL = f"(({_LAST.format('input_size_bytes')} > 0) / ({_READ} / {_LAST.format('input_records_total')}))"
+_READ = f"({_LAST.format('input_records_total')} + {_LAST.format('resumed_records_total')})"
+# All lines of the input, by how much of it as it is stored those take that were read.
+_ALL = f"(({_LAST.format('input_size_bytes')} > 0) / ({_LAST.format('input_read_bytes_total')} > 0) * {_READ})"
 # A run that has read its whole input is done, whatever its line ends were and wherever its input came from.
 _COMPLETE = _LAST.format('last_completion_timestamp_seconds{exit_code=~"0|3|4"}')
 _ENDED = _LAST.format("last_completion_timestamp_seconds")
@@ -31,8 +31,7 @@ def verdict() -> list[Json]:
         stat(
             "Share done",
             "The part of the input whose records have their outcome, earlier runs on the same ledger included; the "
-            "mean of all shards. Before the end it is known only where the input's size is, and right only for plain "
-            "files: of compressed ones it says too much.",
+            "mean of all shards. Before the end it is known only where the input's size is.",
             Query(f"avg(max by (job, namespace, shard) ({_SHARE}))"),
             "percentunit",
             width=5,

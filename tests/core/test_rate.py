@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.core.rate import Pacer
+from batcher.core.rate import Pacer, share_of_fleet
 from tests.core.samples import quickly
 
 
@@ -107,3 +107,9 @@ def test_parts_of_a_fleet_keep_the_fleets_rate_together() -> None:
     """Four that each take a quarter send as much as one that takes all."""
     together = sorted(time for _ in range(4) for time in punctual(Pacer(100.0 / 4), 10.0))
     assert abs(len(together) - 1000) <= 8
+
+
+@pytest.mark.parametrize("shards", [1, 2, 16, 256])
+def test_shards_of_a_fleet_together_have_its_rate(shards: int) -> None:
+    """Each has an equal part."""
+    assert share_of_fleet(100.0, shards) * shards == pytest.approx(100.0)

@@ -12,6 +12,7 @@ from batcher.core.reply import judge_failure, retry_after
 from batcher.core.soap import SOAP_11
 from batcher.core.verdict import IN_DOUBT_KINDS, REJECTED_KINDS, Sample, Verdict
 from batcher.errors import ConnectFailed, ConnectionLost, ReplyTimeout, ReplyUnreadable, TransportError
+from batcher.values import Mask
 from tests.core.judging import WALL, judge
 from tests.core.samples import NAMESPACE, VALID, answer, envelope, fault, quickly
 
@@ -111,7 +112,7 @@ def test_a_page_of_anything_is_read(piece: bytes) -> None:
 
 
 def failure(error: TransportError) -> tuple[Verdict, Sample, str]:
-    found = judge_failure(error)
+    found = judge_failure(error, Mask())
     assert found.problem is not None
     assert (found.problem.message, found.problem.http_status, found.readable) == ("what happened", None, False)
     return found.verdict, found.sample, found.problem.kind

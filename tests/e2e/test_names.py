@@ -30,7 +30,8 @@ def test_an_input_whose_name_is_no_text(program: Program, sandbox: Sandbox) -> N
     assert [(entry["input"], entry["line"]) for entry in rejects] == [(SHOWN, 3)]
     assert SHOWN in (program.directory / "summary").read_text()
     assert f"{SHOWN}, more" in (program.directory / "report.html").read_text()
-    assert f"line 3 of {SHOWN}" in done.err
+    (problem,) = json.loads(done.err)["problems"]
+    assert (problem["input"], problem["line"]) == (SHOWN, 3)
 
 
 @pytest.mark.parametrize("ledger", [(), (f"--ledger=ledger-{ODD}",)], ids=["", "ledger"])

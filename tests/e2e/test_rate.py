@@ -24,3 +24,19 @@ def test_requests_come_no_faster_than_the_rate(start_raw: StartRaw, program: Pro
     assert len(arrivals) == 60
     # The first may be late by what a connection takes, and a hundredth of a second may be made up for.
     assert arrivals[-1] - arrivals[0] > 1.0
+
+
+def test_a_shard_takes_its_part_of_the_fleets_rate(start_raw: StartRaw, program: Program) -> None:
+    """Two hundred a second for four shards: one of them sends its records at fifty a second, or slower."""
+    arrivals: list[float] = []
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        arrivals.append(time.monotonic())
+        writer.write(http("200 OK", saved(request)))
+
+    raw = start_raw(answer)
+    options = ("--fleet-rate", "200/s", "--shard", "1/4")
+    done = program.run("--endpoint", raw.url, *options, "-", given=many(160))
+    assert done.code == 0
+    assert 20 <= len(arrivals) <= 60
+    assert arrivals[-1] - arrivals[0] > (len(arrivals) - 1) / 50 - 0.18

@@ -102,12 +102,21 @@ def test_no_input_and_a_terminal(program: Program, terminal: Terminal) -> None:
 
 
 def test_logs_as_json(program: Program) -> None:
-    """--log-format json gives one object for each event on standard error, and --log-level leaves out the lesser."""
+    """--log-format json makes each line on standard error an event, and --log-level leaves out the lesser."""
     options = ("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.2", "--progress=off", "--log-format=json")
     done = program.run(*options, given=many(2))
-    events = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
-    assert [event["event"] for event in events] == ["paused", "draining"]
-    assert {(event["level"], *map(type, (event["time"],))) for event in events} == {("warning", str)}
+    events = [json.loads(line) for line in done.err.splitlines()]
+    assert [(event["level"], event["event"]) for event in events] == [
+        ("warning", "paused"),
+        ("warning", "draining"),
+        ("info", "summary"),
+    ]
+    assert all(event["time"].endswith("Z") for event in events)
     assert "Connection refused" in events[0]["detail"]
+    assert (events[2]["exit_code"], events[2]["outcomes"]["unsent"]) == (7, 2)
+    assert any("run the same command again" in text or "submit again" in text for text in events[2]["advice"])
     silent = program.run(*options, "--log-level=error", given=many(2))
-    assert (silent.code, "{" in silent.err) == (7, False)
+    assert [json.loads(line)["event"] for line in silent.err.splitlines()] == ["summary"], "it is told at every level"
+    (failed,) = program.run("missing", *options).err.splitlines()
+    assert (told := json.loads(failed))["event"] == "failed"
+    assert (told["level"], "missing: No such file" in told["detail"]) == ("error", True)

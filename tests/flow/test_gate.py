@@ -158,7 +158,7 @@ async def test_a_pause_holds_everything_until_its_instant_and_is_told() -> None:
     scene.gate.put_again(make_job(2), AT_ONCE)
     scene.move(4.5)
     assert await scene.ordinals() == []
-    assert scene.events == [Paused("throttled", "", 5.0)]
+    assert scene.events == [Paused("throttled", "the service asked for a pause", 5.0)]
     assert scene.gate.unusable_since == 100.0
     scene.move(0.5)
     assert await scene.ordinals() == [2, 1]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 import sys
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -27,13 +29,19 @@ def decoded(raw: bytes, step: int | None = None) -> tuple[bytes, str | None]:
     """What comes out, and what is said to be wrong."""
     step = step or max(len(raw), 1)
     pieces = []
+    counted: list[int] = []
     try:
-        for piece in _decoded(raw[begin : begin + step] for begin in range(0, len(raw), step)):
+        for piece in _decoded((raw[begin : begin + step] for begin in range(0, len(raw), step)), counted.append):
             assert 0 < len(piece) <= max(PIECE_BYTES, len(raw))
             pieces.append(piece)
     except Unreadable as error:
         return b"".join(pieces), str(error)
+    assert sum(counted) == len(raw)
     return b"".join(pieces), None
+
+
+def ignore(_size: int) -> None:
+    """Nobody wants to know how far it was read."""
 
 
 def inflated(raw: bytes) -> tuple[bytes, bool]:
@@ -64,6 +72,19 @@ def test_all_zstd_frames_are_read(parts: list[bytes], step: int, first: bytes) -
     """Frames one after another, skippable ones before, between and behind them, in any pieces: the text of all."""
     raw = first + b"".join(zstd.compress(part) + first for part in parts)
     assert decoded(raw, step) == (b"".join(parts), None)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+def test_what_was_read_keeps_pace_with_what_it_holds(compress: Callable[[bytes], bytes]) -> None:
+    """Of a compressed input that is had in one raw read, so much counts as read as its text so far has taken."""
+    text = random.Random(1).randbytes(500_000).hex().encode()
+    raw = compress(text)
+    counted: list[int] = []
+    had = 0
+    for piece in _decoded(iter([raw]), counted.append):
+        had += len(piece)
+        assert abs(sum(counted) / len(raw) - had / len(text)) < 0.05
+    assert (sum(counted), had) == (len(raw), len(text))
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x1f", b"(", b"(\xb5/", b"P", b"P*M", b"plain\n", b"\x1f\x8c", b"(\xb5\n"])
@@ -127,7 +148,7 @@ def test_a_bomb_does_not_grow_beyond_its_pieces(kind: str) -> None:
     size = 0
     tracemalloc.start()
     try:
-        for piece in _decoded(iter([raw])):
+        for piece in _decoded(iter([raw]), ignore):
             size += len(piece)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -140,4 +161,4 @@ def test_many_tiny_members_are_read_as_they_come() -> None:
     """One member a record, as appending programs write them: thousands in one read."""
     member = gzip.compress(b"x\n")
 
-    assert b"".join(_decoded(iter([member * 5000]))) == b"x\n" * 5000
+    assert b"".join(_decoded(iter([member * 5000]), ignore)) == b"x\n" * 5000

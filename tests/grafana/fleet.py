@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batcher.sandbox import SandboxSettings
-from tests.e2e.program import PATIENCE_S, Program, lines, many, record, wait_for_line
+from tests.e2e.program import PATIENCE_S, Program, lines, record, wait_for_line
 from tests.e2e.servers import Background
 from tests.prometheus.server import Prometheus, address
 
@@ -27,7 +29,7 @@ class Fleet:
     """The two runs.
 
     Attributes:
-        lasting: its ``instance``; it reads a file of ``RECORDS`` records.
+        lasting: its ``instance``; it reads a compressed file of ``RECORDS`` records.
         ended: its ``instance``.
         summary: of the one that has ended.
         since: the moment before them, in seconds since 1970.
@@ -46,7 +48,7 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
     """Start them, and wait until the one has ended and Prometheus knows of it; the other is ended at the end."""
     since = time.time()
     program = Program(directory)
-    (directory / "records.ndjson").write_bytes(many(RECORDS))
+    (directory / "records.ndjson.gz").write_bytes(gzip.compress(_incompressible(RECORDS), 1))
     (directory / "password").write_text("rose")
     unwell = SandboxSettings(latency=0.005, faults=_FAULTS, seed=3, login=("me@acme.com", "rose"), session_calls=100)
     watched = ("--metrics-port=0", "--progress=off", "--metrics-linger", str(2 * PATIENCE_S))
@@ -56,7 +58,9 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
             background.sandbox(SandboxSettings(latency=0.05)) as well,
             background.sandbox(unwell) as sandbox,
         ):
-            one = program.start(*("records.ndjson", "--endpoint", well.url, "--rate=200/s", "--results=one"), *watched)
+            one = program.start(
+                *("records.ndjson.gz", "--endpoint", well.url, "--rate=200/s", "--results=one"), *watched
+            )
             other = program.start(
                 *("--endpoint", sandbox.url, "--email=me@acme.com", "--password-file=password", "--summary=summary"),
                 *("--ledger=ledger", "--results=other"),
@@ -84,6 +88,12 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
             yield Fleet(lasting, ended, summary, since, time.time())
     finally:
         program.close()
+
+
+def _incompressible(count: int) -> bytes:
+    """Records that remain long when they are compressed, so that what was read of them grows in small steps."""
+    chance = random.Random(7)
+    return lines(*(record(number, ApplyValues=chance.randbytes(300).hex()) for number in range(1, count + 1)))
 
 
 def _records(first: int) -> bytes:

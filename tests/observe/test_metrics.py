@@ -94,6 +94,7 @@ async def test_a_scrape_tells_the_counts(client: aiohttp.ClientSession) -> None:
     for name, value in {
         "input_records_total": 7,
         "input_bytes_total": 700,
+        "input_read_bytes_total": 707,
         "input_size_bytes": 0,
         "mismatched_results_total": 1,
         "request_bytes_total": 9100,
@@ -188,9 +189,10 @@ def test_the_end_is_an_instant(told: Tally, exit_code: int, *, success: bool) ->
 
 
 def test_the_input_size_shows_once_it_is_known(tally: Tally) -> None:
-    """The size that was set from outside is told in bytes."""
-    tally.input_size = 12345
-    assert alone(samples_of(expose(tally)), "input_size_bytes") == 12345
+    """The size that was set from outside is told in bytes, and beside it how much of that was read."""
+    tally.input_size, tally.input_read = 12345, lambda: 2345
+    samples = samples_of(expose(tally))
+    assert (alone(samples, "input_size_bytes"), alone(samples, "input_read_bytes_total")) == (12345, 2345)
 
 
 def test_loop_lag_is_a_histogram(tally: Tally) -> None:
@@ -317,6 +319,7 @@ PUBLIC: dict[str, tuple[str, dict[str, set[str]]]] = {
     "build_info": ("gauge", {"version": {__version__}}),
     "input_records": ("counter", {}),
     "input_bytes": ("counter", {}),
+    "input_read_bytes": ("counter", {}),
     "input_size_bytes": ("gauge", {}),
     "resumed_records": ("counter", {}),
     "records": ("counter", {"outcome": OUTCOMES}),

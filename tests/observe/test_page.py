@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from batcher.core.events import Paused, RecordEnded
+from batcher.core.events import LoggedIn, Paused, RecordEnded, Resumed
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Problem
 from batcher.observe.exporter import Exporter
@@ -238,6 +238,31 @@ async def test_pauses_and_where_the_time_goes(page: Page, told: Tally) -> None:
         assert "in flight 1 of 16 allowed" in await page.text("#outcomes")
         check_traffic(page, base)
     await page.until("document.getElementById('alarms').innerText.includes('does not answer any more')")
+
+
+async def test_pauses_again_and_again_are_one_row(page: Page, told: Tally, now: list[float], tmp_path: Path) -> None:
+    """Each pause is a row with its length; those of one reason one after another are a single one with their number."""
+    recorder = Recorder(told)
+    for event in (
+        Paused("outage", "connection refused", None), Resumed("outage", 3.0),
+        *(Paused("throttled", "429", 1.0), Resumed("throttled", 1.0)) * 5,
+        LoggedIn("success", ""),
+        Paused("throttled", "429", 1.0),
+    ):  # fmt: skip
+        now[0] += 1
+        recorder.notice(event)
+    file = tmp_path / "report.html"
+    file.write_bytes(report_page(Report(summary=Summary.of(told), timeline=recorder.timeline).to_json()))
+    await page.open(file.as_uri())
+    await page.drawn()
+    rows = await page.value(
+        "[...document.querySelectorAll('#marks tr')].map((row) =>"
+        " [...row.cells].slice(1).map((cell) => cell.innerText))"
+    )
+    assert [kind for kind, _ in rows] == ["paused", "paused", "login", "paused"]
+    assert rows[0][1] == "outage: connection refused; resumed after 3.0 s"
+    assert rows[1][1].startswith("throttled: 429; resumed after 1.0 s \N{EN DASH} 5 times until ")
+    assert rows[3][1] == "throttled: 429"
 
 
 async def test_charts_are_read_with_the_keyboard(page: Page, told: Tally, now: list[float], tmp_path: Path) -> None:

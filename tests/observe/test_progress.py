@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import orjson
 import pytest
 from rich.console import Console
 
-from batcher.core.events import Draining, Paused, RecordEnded, RecordRead, Resumed
+from batcher.core.events import Draining, Paused, RecordEnded, RecordRead, RecordResumed, Resumed
 from batcher.core.latency import Latency
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
@@ -144,6 +145,38 @@ def test_plain_progress_tells_what_changes_the_course(told: Tally, now: list[flo
     ]
 
 
+def test_a_flood_of_pauses_is_told_now_and_then(told: Tally, now: list[float]) -> None:
+    """Of pauses that come each second six changes a minute bring a line; the drain always does."""
+    stream = io.StringIO()
+    view = PlainProgress(told, Lines(stream))
+    for _ in range(90):
+        view.notice(Paused("throttled", "429", 1.0))
+        now[0] += 1
+        view.notice(Resumed("throttled", 1.0))
+    assert stream.getvalue().count("\n") == 12
+    view.notice(Draining("SIGTERM"))
+    assert stream.getvalue().count("\n") == 13
+
+
+def test_plain_progress_as_events(told: Tally) -> None:
+    """Where programs read, a line of progress is an object with the same numbers and a name that stays."""
+    lines = Lines(io.StringIO())
+    assert isinstance(lines.stream, io.StringIO)
+    with logging_to(lines, style="json"):
+        told.notice(Draining("SIGTERM"))
+        PlainProgress(told, lines).notice(Draining("SIGTERM"))
+    event = orjson.loads(lines.stream.getvalue())
+    assert event.pop("time").endswith("Z")
+    assert event == {
+        "level": "info", "event": "progress", "seconds": 10.0, "read": 7, "records": 6,
+        "outcomes": {"delivered": 2, "rejected": 1, "invalid": 1, "in_doubt": 1, "unsent": 1},
+        "records_per_second": 0.6, "in_flight": 1, "limit": 16, "waiting": 2,
+        "request_seconds": event["request_seconds"], "share_done": None, "seconds_left": None,
+        "standing": ["draining: SIGTERM"],
+    }  # fmt: skip
+    assert event["request_seconds"].keys() == {"p50", "p95", "p99", "largest"}
+
+
 def test_the_rate_looks_back_ten_seconds(tally: Tally, now: list[float]) -> None:
     """The rate forgets what is older than ten seconds, and shows a stall as 0."""
     pace = Pace(tally)
@@ -170,6 +203,21 @@ def test_share_and_time_left(tally: Tally, now: list[float]) -> None:
     assert share_done(tally) == 0.25
     deliver(tally, 100)
     assert (share_done(tally), seconds_left(tally)) == (1.0, 0)
+
+
+def test_share_and_time_left_of_a_run_that_was_resumed(tally: Tally, now: list[float]) -> None:
+    """What earlier runs have brought to its end is done, and took no time of this one."""
+    tally.input_size, tally.input_read = 1000, lambda: 600
+    for _ in range(50):
+        tally.notice(RecordResumed(9))
+    now[0] += 10
+    assert (share_done(tally), seconds_left(tally)) == (0.6, None)
+    deliver(tally, 5)
+    for _ in range(5):
+        tally.notice(RecordRead(9))
+    assert share_done(tally) == pytest.approx(0.55)
+    # It has done a twentieth of the input in its ten seconds.
+    assert seconds_left(tally) == pytest.approx(90)
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from batcher.core.events import Draining, LoggedIn, Paused, RecordRead, Resumed
 from batcher.observe.recorder import Recorder
 from batcher.observe.tally import Gauges, Tally
+from batcher.observe.timeline import MARKS
 
 
 @pytest.fixture
@@ -68,6 +71,33 @@ def test_pauses_are_kept_to_the_instant(tally: Tally, recorder: Recorder, now: l
         (2.625, "paused", "throttled: 503"),
         (2.875, "resumed", "throttled, after 0.2 s"),
     ]
+
+
+def test_limits_are_marked_where_they_have_moved_far(tally: Tally, recorder: Recorder, now: list[float]) -> None:
+    """The first one, and each that is twice or half of the one marked before, twenty seconds apart at least."""
+    limits = [4] * 10 + [40] * 30 + [44, 60, 75, 60] + [20] * 3 + [64] * 30 + [33] + [32] * 10
+    for limit in limits:
+        tally.gauges = partial(Gauges, limit=limit)
+        now[0] += 1
+        recorder.look()
+    assert [(mark.elapsed, mark.kind, mark.text) for mark in recorder.timeline.marks] == [
+        (1, "limit", "4 requests at first"),
+        (21, "limit", "raised from 4 to 40 requests"),
+        (45, "limit", "cut from 40 to 20 requests"),
+        (65, "limit", "raised from 20 to 64 requests"),
+        (85, "limit", "cut from 64 to 32 requests"),
+    ]
+
+
+def test_a_restless_limit_leaves_room(tally: Tally, recorder: Recorder, now: list[float]) -> None:
+    """In a night in which the limit never rests, fewer marks tell of it than there is room for."""
+    for second in range(0, 40_000, 4):
+        tally.gauges = partial(Gauges, limit=64 if second % 8 else 8)
+        now[0] += 4
+        recorder.look()
+    marks = recorder.timeline.marks
+    assert {mark.kind for mark in marks} == {"limit"}
+    assert 50 < len(marks) < MARKS
 
 
 def test_logins_the_drain_and_the_end_are_marked(tally: Tally, recorder: Recorder, now: list[float]) -> None:

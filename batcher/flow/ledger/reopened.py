@@ -80,4 +80,5 @@ class Reopened:
         self._ordinal = ordinal
         self._pasts.append(Past(ordinal, sent=ordinal in self._doubtful, origin=origin))
         self.bytes_read += len(raw)
-        return make_line(raw, origin.line, 0, self._max_line_bytes)._replace(input=origin.input)
+        line = make_line(raw, origin.line, origin.offset or 0, self._max_line_bytes)
+        return line._replace(input=origin.input, within=origin.offset is not None)

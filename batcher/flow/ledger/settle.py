@@ -83,6 +83,7 @@ def settle(store: Store, path: str, records: list[Doubtful], *, applied: bool) -
             seconds=0.0,
             hash=told["hash"],
             input=told.get("input"),
+            offset=told.get("offset"),
             origin=Origin.of(told),
             settled=APPLIED,
             ordinal=ordinal,

@@ -78,7 +78,7 @@ class Lease:
             message, content = await self.reader.answer()
         headers = message.headers
         body = content if isinstance(content, bytes) else await read_body(headers, content, upload)
-        return Answer(message.code, headers, decode_body(headers, body))
+        return tuple.__new__(Answer, (message.code, headers, decode_body(headers, body)))
 
     def reusable(self, upload: Upload) -> bool:
         """Whether the answer that was read has left nothing behind, and came after the whole *upload* had left."""

@@ -186,10 +186,27 @@ function drawTables({ summary, timeline }) {
 }
 
 function drawMarks({ timeline }) {
-  const rows = timeline.marks.map(([, at, kind, text]) => make("tr", {},
-    make("td", {}, clock(at, true)), make("td", {}, words(kind)), make("td", {}, text)));
+  const rows = grouped(timeline.marks).map(({ at, kind, text, times, until }) => make("tr", {},
+    make("td", {}, clock(at, true)), make("td", {}, words(kind)),
+    make("td", {}, times > 1 ? `${text} – ${number(times)} times until ${clock(until, true)}` : text)));
   const left = timeline.marks_left_out ? [make("p", { class: "hint" }, `${number(timeline.marks_left_out)} in between are left out.`)] : [];
   keep("marks", rows.length ? [make("table", {}, make("tbody", {}, ...rows)), ...left] : [none()], timeline.marks);
+}
+
+/* A service that asks for a pause again and again is one row: pauses of one reason that nothing stands between. */
+function grouped(marks) {
+  const rows = [];
+  for (const [, at, kind, text] of marks) {
+    const last = rows.at(-1), reason = text.split(/[:,]/, 1)[0];
+    const same = last && last.kind === "paused" && last.reason === reason;
+    if (same && kind === "resumed" && !last.over) {
+      if (last.times === 1) last.text += `; ${text.slice(reason.length + 2)}`.replace("; after", "; resumed after");
+      Object.assign(last, { until: at, over: true });
+    } else if (same && kind === "paused") {
+      Object.assign(last, { until: at, over: false, times: last.times + 1 });
+    } else rows.push({ at, kind, text, reason, times: 1, until: at, over: false });
+  }
+  return rows;
 }
 
 function drawEnd({ advice, live, settings, summary, version }) {
