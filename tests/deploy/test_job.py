@@ -1,0 +1,211 @@
+"""The Jobs of ``deploy/kubernetes``, executed: pods are processes; they are killed, evicted, paused, started twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from batcher.sandbox import Sandbox
+from tests.deploy.accounts import Account, account
+from tests.deploy.controller import Controller
+from tests.deploy.kubelet import Kubelet, Pod
+from tests.deploy.manifests import KUBERNETES, PLACEHOLDER_ENDPOINT, only, own_overlay, resources
+from tests.deploy.policy import KILLED
+from tests.e2e.conftest import StartSandbox
+from tests.e2e.program import Program, lines, record
+
+EMAIL, PASSWORD = "migration@acme.com", "open-sesame"
+RECORDS = 3600
+SHARDS = 4
+DRAINED, IN_USE, DOUBTFUL = 6, 8, 4
+SECRETS = {"veetro-batch-login": {"password": PASSWORD}}
+HERE = {
+    "--metrics-host=0.0.0.0": "--metrics-host=127.0.0.1",
+    "--metrics-port=9464": "--metrics-port=0",  # all pods have one address here
+    "--metrics-linger=60": "--metrics-linger=0",  # nobody scrapes
+    "--ledger-wait=60": "--ledger-wait=0",
+}
+"""Texts of the manifests that are others on this machine."""
+
+StartJob = Callable[[list[dict[str, object]], Mapping[str, Mapping[str, str]], Mapping[str, str]], Controller]
+
+
+@pytest.fixture
+def service(start_sandbox: StartSandbox) -> Sandbox:
+    """Wants a login, and takes its time."""
+    return start_sandbox(latency=0.02, login=(EMAIL, PASSWORD))
+
+
+@pytest.fixture
+def start_job(tmp_path: Path, service: Sandbox) -> Iterator[StartJob]:
+    """Applies rendered manifests; all that still runs is ended at the test's end."""
+    with ExitStack() as stack:
+
+        def start(
+            found: list[dict[str, object]], secrets: Mapping[str, Mapping[str, str]], replaced: Mapping[str, str]
+        ) -> Controller:
+            kubelet = Kubelet(tmp_path, found, secrets, {**HERE, PLACEHOLDER_ENDPOINT: service.url, **replaced})
+            stack.callback(kubelet.close)
+            return Controller(only(found, "Job"), kubelet)
+
+        yield start
+
+
+def records(*, unsafe: bool) -> bytes:
+    """No two share a SourceID; some that must not be sent twice, or none."""
+    return lines(
+        *(
+            record(number, ImportSyncRecordID=0 if unsafe and number in unsafe_numbers() else number)
+            for number in range(1, RECORDS + 1)
+        )
+    )
+
+
+def unsafe_numbers() -> range:
+    """Of the records that must not be sent twice."""
+    return range(3, RECORDS + 1, 3)
+
+
+def wait_for(controller: Controller, service: Sandbox, applied: int, index: int = 0) -> None:
+    """Until the service has applied so many records, and a pod of *index* has logged in."""
+
+    def seen() -> bool:
+        pod = controller.active(index)
+        return len(service.stats().applied) >= applied and pod is not None and '"logged_in"' in pod.log
+
+    controller.run_until(seen)
+
+
+def end(controller: Controller, service: Sandbox, how: str, index: int = 0) -> None:
+    """Let the pod of *index* be killed or evicted."""
+    pod = controller.active(index)
+    assert pod is not None
+    controller.tell(pod, f"{how} after {len(service.stats().applied)} records were applied")
+    if how == "killed":
+        pod.kill()
+    else:
+        pod.evict()
+
+
+def start_twice(controller: Controller, index: int = 0) -> Pod:
+    """A second pod of *index*, from its start to its end, while the first is cut off: it runs on only afterwards."""
+    pod = controller.active(index)
+    assert pod is not None
+    pod.freeze()
+    twin = controller.start(index)
+    controller.run_until(lambda: twin not in controller.running)
+    pod.thaw()
+    return twin
+
+
+def told_code(pod: Pod) -> int | None:
+    """The exit code in its termination message, where it left one."""
+    return None if pod.message is None else int(pod.message["exit_code"])
+
+
+def tell(job: Controller, done: Account) -> None:
+    """Print what happened and what came of it; pytest -s shows it."""
+    print("", *job.log, f"outcomes {done.outcomes}, applied {done.applied}, twice {done.repeated}", sep="\n")  # noqa: T201
+    job.log.clear()
+
+
+def in_shards(count: int) -> list[dict[str, object]]:
+    """Patches that make a Job of so many shards."""
+    changed = {
+        "completions": count,
+        "parallelism": count,
+        "template/spec/containers/0/args/1": f"--shard=$(JOB_COMPLETION_INDEX)/{count}",
+    }
+    return [{"op": "replace", "path": f"/spec/{path}", "value": value} for path, value in changed.items()]
+
+
+def ledgers_here(folder: Path) -> dict[str, dict[str, str]]:
+    """In the place of one ledger in PostgreSQL, a SQLite ledger for each shard."""
+    return {"veetro-batch-ledger": {"url": f"{folder}/ledger-{{index}}"}}
+
+
+def object_here(folder: Path) -> dict[str, str]:
+    """In the place of the object, a file."""
+    return {"s3://acme-migration/records.ndjson": f"{folder}/records.ndjson"}
+
+
+def settle(program: Program, service: Sandbox, ledger: Path, numbers: list[int]) -> None:
+    """A person looks in the service for records in doubt, tells what was found, and sends what is missing."""
+    applied = service.stats().applied
+    for word, there in (("--applied", True), ("--not-applied", False)):
+        known = [str(number) for number in numbers if (f"S-{number}" in applied) == there]
+        if known:
+            assert program.run("settle", ledger, "--line", ",".join(known), word).code == 0
+    if numbers:
+        login = ("--email", EMAIL, "--results=none")
+        environ = {"VEETRO_BATCH_PASSWORD": PASSWORD}
+        assert program.run("resubmit", ledger, "--endpoint", service.url, *login, environ=environ).code == 0
+
+
+def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program) -> None:
+    """The base: killed, evicted, doubled, paused and resumed, it ends complete, and every record is applied."""
+    given = records(unsafe=False)
+    job = start_job(resources(KUBERNETES / "base"), SECRETS, {})
+    claim = tmp_path / "claim-veetro-batch"
+    claim.mkdir()
+    (claim / "records.ndjson").write_bytes(given)
+    job.step()
+    assert job.pods == []  # it is applied suspended
+    job.resume()
+    wait_for(job, service, 300)
+    end(job, service, "killed")
+    wait_for(job, service, 900)
+    end(job, service, "evicted")
+    wait_for(job, service, 1500)
+    twin = start_twice(job)
+    job.suspend()
+    job.run_until(lambda: not job.running)
+    job.resume()
+    wait_for(job, service, 2100)
+    end(job, service, "killed")
+    assert job.finish() == "Complete"
+    assert twin.code == IN_USE
+    assert [pod.code for pod in job.pods if pod is not twin] == [KILLED, DRAINED, DRAINED, KILLED, 0]
+    assert [told_code(pod) for pod in job.pods] == [None, DRAINED, DRAINED, None, None, 0]
+    assert job.standing.failures == {0: 2}  # the kills alone
+    done = account(program, [claim / "ledger"], given, service.stats().applied)
+    assert (done.outcomes, done.applied) == ({"delivered": RECORDS}, RECORDS)
+    assert program.run("verify", claim / "ledger", claim / "records.ndjson").code == 0
+    tell(job, done)
+
+
+def test_shards(tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program) -> None:
+    """The overlay: its shards fail and go on each for itself, and what is in doubt in the end a person can settle."""
+    given = records(unsafe=True)
+    (tmp_path / "records.ndjson").write_bytes(given)
+    (tmp_path / "overlay").mkdir()
+    overlay = own_overlay(tmp_path / "overlay", in_shards(SHARDS), of=KUBERNETES / "indexed")
+    job = start_job(resources(overlay), SECRETS | ledgers_here(tmp_path), object_here(tmp_path))
+    job.resume()
+    wait_for(job, service, 200, index=0)
+    end(job, service, "killed", index=0)
+    wait_for(job, service, 400, index=1)
+    end(job, service, "evicted", index=1)
+    wait_for(job, service, 600, index=2)
+    twin = start_twice(job, index=2)
+    wait_for(job, service, 800, index=1)
+    end(job, service, "killed", index=1)
+    job.finish()
+    assert (twin.index, twin.code) == (2, IN_USE)
+    assert job.standing.failures == {0: 1, 1: 1}
+    ledgers = [tmp_path / f"ledger-{index}" for index in range(SHARDS)]
+    done = account(program, ledgers, given, service.stats().applied)
+    doubtful = {index for index, ledger in enumerate(ledgers) if done.in_doubt[ledger]}
+    assert {pod.index for pod in job.pods if pod.code == DOUBTFUL} == doubtful == job.standing.failed <= {0, 1}
+    assert job.standing.condition == ("Failed" if doubtful else "Complete")
+    tell(job, done)
+    for ledger, numbers in done.in_doubt.items():
+        settle(program, service, ledger, numbers)
+    for ledger in ledgers:
+        assert program.run("verify", ledger, tmp_path / "records.ndjson").code == 0
+    applied = service.stats().applied
+    assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
+    assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
