@@ -113,10 +113,13 @@ class Gate:
             if self._workers:
                 self._pump()
         else:
+            # Where others wait for it, whether to declare more was asked when the last turn was given.
+            alone = not self._undeclared.waits
             self._undeclared.put(job)
-            if not self.closed:  # nobody's turn comes before it is declared
+            if not self.closed and (alone or self._workers):  # nobody's turn comes before it is declared
                 now = self._clock()
-                self._declare(self._undeclared, now)
+                if alone:
+                    self._declare(self._undeclared, now)
                 if self._workers:
                     self._account(now)
 
@@ -160,8 +163,13 @@ class Gate:
         if turn.probe:
             self._probing = False
         # Where nobody waits, nobody's turn has come; whoever gives this one back asks for the next one.
-        if turn.probe or self._workers or self.closed:
+        if turn.probe or self.closed:
             self._pump()
+        elif self._workers:
+            if self._waiting or self._paused or self._breaker.opened_at is not None:
+                self._pump()
+            else:  # there is none that may be sent; of what is being declared it hears when that is done
+                self._account(self._clock())
 
     def pause_until(self, instant: float) -> None:
         """Send nothing before *instant*: the server has asked for it."""
@@ -201,6 +209,7 @@ class Gate:
         now = self._clock()
         if self._undeclared is not None and not self.closed:
             self._declare(self._undeclared, now)
+        given = False
         while self._workers and not self.closed:
             worker = self._workers[0]
             if worker.done():  # its worker was cancelled
@@ -209,8 +218,11 @@ class Gate:
             turn = self._next_turn(now)
             if turn is None:
                 break
+            given = True
             self._workers.popleft()
             worker.set_result(turn)
+        if given and self._undeclared is not None:  # fewer are ahead now
+            self._declare(self._undeclared, now)
         self._tell(now)
         self._set_timer(now)
         self._account(now)

@@ -50,6 +50,11 @@ class Undeclared:
         return len(self._waiting) + len(self._again) + len(self._declaring)
 
     @property
+    def waits(self) -> bool:
+        """Whether any is neither declared nor being declared."""
+        return bool(self._waiting)
+
+    @property
     def ready(self) -> int:
         """Those that wait for nothing but the ledger."""
         return len(self._waiting) + len(self._declaring)

@@ -39,9 +39,9 @@ class Room:
             await self._freed.wait()
 
     def free(self, records: int, size: int) -> None:
-        """So much is held no longer."""
-        self.records -= records
-        self.size -= size
+        """So much is held no longer; what ``clear`` has let go of may end later, and is not counted twice."""
+        self.records = max(0, self.records - records)
+        self.size = max(0, self.size - size)
         self._freed.set()
 
     def open(self) -> None:
