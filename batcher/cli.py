@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from batcher.commands import CHECK, DEMO, REPORT, RESUBMIT, RESULTS, SANDBOX, SETTLE, STATUS, SUBMIT, VERIFY
@@ -137,8 +138,9 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
         return Call(lambda: _show_config(arguments, gathered))
     if command is RESUBMIT:
         return _resubmit(arguments, gathered)
-    settings = _ready(arguments, gathered)
-    return Call(lambda: _act(arguments, settings), settings.log_level, settings.log_format)
+    ledgers, inputs = _ledgers(arguments)
+    settings = _ready(arguments, inputs, gathered)
+    return Call(lambda: _act(arguments, ledgers, settings), settings.log_level, settings.log_format)
 
 
 def _own(arguments: Arguments) -> dict[str, Any]:
@@ -150,9 +152,19 @@ def _own(arguments: Arguments) -> dict[str, Any]:
     return {name: given.get(name, option.default) for name, option in own.items()}
 
 
-def _ready(arguments: Arguments, gathered: Gathered) -> Settings:
-    """Settings that a run can begin with."""
+def _ledgers(arguments: Arguments) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The arguments that are further ledgers, and the inputs, which follow them."""
     inputs = arguments.inputs
+    if arguments.command is not VERIFY:
+        return (), inputs
+    from batcher.again import is_ledger
+
+    ledgers = tuple(takewhile(is_ledger, inputs))
+    return ledgers, inputs[len(ledgers) :]
+
+
+def _ready(arguments: Arguments, inputs: tuple[str, ...], gathered: Gathered) -> Settings:
+    """Settings that a run can begin with."""
     if not inputs:
         if sys.stdin is None or sys.stdin.isatty():
             sys.stderr.write(help_text(arguments.command) + "\n")
@@ -173,8 +185,8 @@ def _show_config(arguments: Arguments, gathered: Gathered) -> int:
     return 0
 
 
-def _act(arguments: Arguments, settings: Settings) -> int:
-    """Do what reads records."""
+def _act(arguments: Arguments, ledgers: tuple[str, ...], settings: Settings) -> int:
+    """Do what reads records; *ledgers* are those behind the first one."""
     if arguments.command is SUBMIT:
         from batcher.run import submit_command
 
@@ -182,7 +194,7 @@ def _act(arguments: Arguments, settings: Settings) -> int:
     if arguments.command is VERIFY:
         from batcher.ledgers import verify_command
 
-        return verify_command(arguments.ledger, settings)
+        return verify_command((arguments.ledger, *ledgers), settings)
     from batcher.dry import check_command, render_command
 
     if arguments.command is CHECK:
@@ -196,8 +208,8 @@ def _tell(arguments: Arguments) -> int:
     from batcher.status import status_command
 
     if arguments.command is RESULTS:
-        return results_command(arguments.ledger)
-    return status_command(arguments.ledger, as_json="json" in arguments.switches)
+        return results_command((arguments.ledger, *arguments.inputs))
+    return status_command((arguments.ledger, *arguments.inputs), as_json="json" in arguments.switches)
 
 
 def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
@@ -245,7 +257,7 @@ def _report(arguments: Arguments) -> Call:
     def act() -> int:
         from batcher.report import report_command
 
-        return report_command(arguments.ledger, output)
+        return report_command((arguments.ledger, *arguments.inputs), output)
 
     return Call(act)
 

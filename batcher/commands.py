@@ -36,6 +36,7 @@ class Command:
         switches: likewise.
         inputs: it reads records.
         ledger: its first argument is a ledger.
+        shards: more ledgers may follow, of the other shards of the same run.
     """
 
     word: str
@@ -47,6 +48,7 @@ class Command:
     switches: tuple[Switch, ...] = ()
     inputs: bool = True
     ledger: bool = False
+    shards: bool = False
 
     @property
     def name(self) -> str:
@@ -195,44 +197,59 @@ SETTLE = Command(
 )
 RESULTS = Command(
     "results",
-    "LEDGER",
+    "LEDGER [LEDGER ...]",
     "Print every result line that the ledger holds, in the order in which the records finished.",
     (
         ("veetro-batch results acme.ledger > results.ndjson", "the whole results, whatever became of their file"),
         ("veetro-batch results acme.ledger | grep -F in_doubt", "the records in doubt"),
+        ("veetro-batch results shard-*.ledger > results.ndjson", "those of all shards"),
     ),
     inputs=False,
     ledger=True,
+    shards=True,
 )
 STATUS = Command(
     "status",
-    "LEDGER [--json]",
+    "LEDGER [LEDGER ...] [--json]",
     "Tell where a run with a ledger stands, also while it runs: totals, rate, in doubt, what is left.",
     (
         ("veetro-batch status acme.ledger", "for people; a rate takes a second to see"),
         ("veetro-batch status acme.ledger --json", "for programs, as one JSON object"),
+        ("veetro-batch status shard-*.ledger", "all shards of a run, together and each"),
     ),
     switches=(Switch("json", "output", "print one JSON object"),),
     inputs=False,
     ledger=True,
+    shards=True,
 )
 VERIFY = Command(
     "verify",
-    "LEDGER [INPUT ...] [options]",
+    "LEDGER [LEDGER ...] [INPUT ...] [options]",
     "Prove from the ledger that every record of the input has exactly one outcome and one result line;"
     " exit 3, and what is not so, if one has not.",
-    (("veetro-batch verify acme.ledger records.ndjson", "after the run; the inputs in the order of the run"),),
+    (
+        ("veetro-batch verify acme.ledger records.ndjson", "after the run; the inputs in the order of the run"),
+        ("veetro-batch verify shard-*.ledger records.ndjson", "all shards: also that each record is in exactly one"),
+    ),
     ("limit", "config"),
     ledger=True,
+    shards=True,
 )
 REPORT = Command(
     "report",
-    "LEDGER -o PATH",
+    "LEDGER [LEDGER ...] -o PATH",
     "Write a report of all the runs on a ledger, also while one runs: one HTML file that needs nothing else.",
-    (("veetro-batch report acme.ledger -o report.html", "open it in a browser, or mail it: it holds example records"),),
+    (
+        (
+            "veetro-batch report acme.ledger -o report.html",
+            "open it in a browser, or mail it: it holds example records",
+        ),
+        ("veetro-batch report shard-*.ledger -o report.html", "of all shards of a run"),
+    ),
     own=(Option("output", "PATH", optional(PATH), None, OUTPUT, "where to write it", "required", short="o"),),
     inputs=False,
     ledger=True,
+    shards=True,
 )
 COMMANDS = {
     command.word: command

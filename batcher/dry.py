@@ -66,6 +66,8 @@ async def _check(settings: Settings, lines: Lines) -> int:
                     result = invalid(line, found, reader)
                     tally.notice(RecordEnded(result))
                     sink.put(result, 0)
+                else:
+                    tally.passed += 1
                 if writing.done():
                     break
         finally:

@@ -1,4 +1,4 @@
-"""The commands that read a ledger and send nothing: results and verify; see ``status`` for the third.
+"""The commands that read ledgers and send nothing: results and verify; see ``status`` for the third.
 
 None of them writes to the ledger, and results may be used while a run does.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import orjson
 
@@ -18,8 +19,10 @@ from batcher.core.soap import VERSIONS
 from batcher.core.template import Template
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, LedgerRefused, OutputFailed, SettingsError
+from batcher.flow.ledger.division import ShardedProof
 from batcher.flow.ledger.lock import standing_still
-from batcher.flow.ledger.proof import Proof
+from batcher.flow.ledger.proof import SHOWN, Proof
+from batcher.flow.ledger.shards import Shards, damaged, open_shards, shard_of
 from batcher.flow.ledger.store import Store
 from batcher.flow.output import LineFile
 from batcher.flow.rejects import Rejects
@@ -33,54 +36,100 @@ _NOT_SO = 3
 FINAL = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNSENT)
 
 
-def results_command(ledger: str) -> int:
-    """Print every result line that *ledger* holds, in the order in which the records finished.
+def results_command(ledgers: Sequence[str]) -> int:
+    """Print every result line that *ledgers* hold, of each in the order in which its records finished.
 
     Raises:
-        LedgerRefused: it is no ledger, or a damaged one.
-        OutputFailed: it cannot be read, or standard output cannot be written.
+        LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
+        OutputFailed: one cannot be read, or standard output cannot be written.
     """
-    with contextlib.closing(Store(ledger)) as store:
-        print_pieces(store.lines("results"))
+    if len(ledgers) == 1:
+        with contextlib.closing(Store(ledgers[0])) as store:
+            print_pieces(store.lines("results"))
+        return 0
+    with open_shards(ledgers) as shards:
+        shards.refuse_twice()
+        if shards.missing:
+            missing = ", ".join(map(str, shards.missing))
+            sys.stderr.write(f"veetro-batch: warning: not all results: no ledger is given of the shards {missing}\n")
+        print_pieces(chain.from_iterable(member.store.lines("results") for member in shards.members))
     return 0
 
 
-def verify_command(ledger: str, settings: Settings) -> int:
-    """Prove that each record of ``settings.inputs`` has exactly one outcome and one result line in *ledger*.
+def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
+    """Prove that each record of ``settings.inputs`` has exactly one outcome and one result line in *ledgers*.
 
-    Memory does not depend on the input: the result lines, which stand in another order than the records, wait in a
-    temporary file.
+    Of several each is a shard's, and each record is to be in exactly one of them. Memory does not depend on the input:
+    the result lines, which stand in another order than the records, wait in temporary files.
 
     Args:
-        ledger: its path.
-        settings: inputs and limit; shard and how many records were skipped is what the ledger knows itself.
+        ledgers: their paths.
+        settings: inputs and limit; shard and how many records were skipped is what a ledger knows itself.
 
     Returns:
         0, or 3 where something is not so, after having printed what.
 
     Raises:
-        LedgerInUse: a run is writing it, so nothing can be proved yet.
-        LedgerRefused: it is no ledger, or a damaged one.
+        LedgerInUse: a run is writing one, so nothing can be proved yet.
+        LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         InputFailed: an input cannot be read to its end.
-        OutputFailed: it cannot be read, or standard output or the temporary file cannot be written.
+        OutputFailed: one cannot be read, or standard output or a temporary file cannot be written.
     """
-    with contextlib.closing(Store(ledger)) as store, standing_still(ledger) as still:
-        if not still:
-            raise LedgerInUse(f"a run is writing the ledger {ledger}: what is to be proved is known once it has ended")
-        source = _source(ledger, settings, store)
-        with contextlib.closing(Proof(store, ledger)) as proof:
+    with contextlib.ExitStack() as stack:
+        proof: Proof | ShardedProof
+        if len(ledgers) == 1:
+            [ledger] = ledgers
+            store = stack.enter_context(contextlib.closing(Store(ledger)))
+            _stand_still(stack, ledger)
+            source = _source(ledger, settings, store)
+            proof = stack.enter_context(contextlib.closing(Proof(store, ledger)))
             asyncio.run(_walk(source, proof))
+            where = ""
+        else:
+            shards = stack.enter_context(open_shards(ledgers))
+            for member in shards.members:
+                _stand_still(stack, member.path)
+            proof = asyncio.run(_prove(shards, settings))
+            where = f" in {plural(shards.count, 'shard')} by {shards.by}"
+    return _tell(proof, where)
+
+
+def _stand_still(stack: contextlib.ExitStack, ledger: str) -> None:
+    """Nobody may write the ledger until *stack* is left."""
+    if not stack.enter_context(standing_still(ledger)):
+        raise LedgerInUse(f"a run is writing the ledger {ledger}: what is to be proved is known once it has ended")
+
+
+def _tell(proof: Proof | ShardedProof, where: str) -> int:
     found = counts({outcome.value: proof.outcomes[outcome] for outcome in FINAL})
-    records = plural(proof.records, "record")
+    records = f"{plural(proof.records, 'record')}{where}"
     if not proof.findings:
-        print_pieces([f"{records}: every one has exactly one outcome ({found or 'there is none'})\n".encode()])
+        once = "each in one shard, and every" if where else "every"
+        print_pieces([f"{records}: {once} one has exactly one outcome ({found or 'there is none'})\n".encode()])
         return 0
     text = [f"{records}: it is not so that every one has exactly one outcome (in the ledger: {found or 'none'})"]
     for kind, (count, places) in proof.findings.items():
-        more = ", …" if count > len(places) else ""
+        more = ", …" if count > len(places) and len(places) == SHOWN else ""
         text.append(f"  {kind}: {number(count)} ({', '.join(places)}{more})")
     print_pieces(f"{line}\n".encode() for line in text)
     return _NOT_SO
+
+
+async def _prove(shards: Shards, settings: Settings) -> ShardedProof:
+    """The inputs, read as the runs of all shards have read them."""
+    path, store, first = shards.members[0]
+    proof = ShardedProof(shards, int(store.value("skip") or 0), settings.limit)
+
+    def source(shard: LineShard | None) -> FileSource:
+        longest = int(store.value("max-line-bytes") or settings.max_line_bytes)
+        return FileSource(settings.inputs, max_line_bytes=longest, shard=shard)
+
+    if shards.by == "key":
+        await proof.by_key(source(None), _keys(path, store, first))
+    else:
+        _refuse_other_sizes(path, store, source(RangeShard(first)))
+        await proof.by_range(lambda shard: source(RangeShard(shard)), source(None))
+    return proof
 
 
 def _source(ledger: str, settings: Settings, store: Store) -> Source:
@@ -92,27 +141,35 @@ def _source(ledger: str, settings: Settings, store: Store) -> Source:
     source = FileSource(
         settings.inputs, max_line_bytes=longest, skip=skip, limit=settings.limit, shard=_shard(ledger, store)
     )
+    _refuse_other_sizes(ledger, store, source)
+    return source
+
+
+def _refuse_other_sizes(ledger: str, store: Store, source: FileSource) -> None:
+    """Where an input has another size, every range begins elsewhere."""
     if source.cut != store.value("input sizes"):
         told = f"shards of inputs of {store.value('input sizes')} bytes, and these have {source.cut}"
         raise LedgerRefused(f"the ledger {ledger} belongs to {told}")
-    return source
 
 
 def _shard(ledger: str, store: Store) -> LineShard | None:
     """The one to which the ledger is bound."""
-    shard, _, by = str(store.value("shard") or "none").partition(" by ")
-    if shard == "none":
+    found = shard_of(store, ledger)
+    if found is None:
         return None
+    shard, by = found
+    return RangeShard(shard) if by == "range" else _keys(ledger, store, shard)
+
+
+def _keys(ledger: str, store: Store, shard: Shard) -> KeyShard:
+    """What takes the lines of the ledger's shard, by the order of its run."""
     try:
-        index, count = map(int, shard.split("/"))
-        if by == "range":
-            return RangeShard(Shard(index, count))
         operation, order = load(str(store.value("operation"))), str(store.value("order"))
         template = Template(operation, VERSIONS["1.1"], orjson.loads(str(store.value("defaults"))))
-        order_by = () if order == "none" else tuple(order.split(","))
-        return KeyShard(Shard(index, count), order_by, RecordReader(template, order_by).key_of)
     except (ValueError, SettingsError) as error:
-        raise LedgerRefused(f"the ledger {ledger} is damaged: it belongs to no shard that there can be") from error
+        raise damaged(ledger) from error
+    order_by = () if order == "none" else tuple(order.split(","))
+    return KeyShard(shard, order_by, RecordReader(template, order_by).key_of)
 
 
 async def _walk(source: Source, proof: Proof) -> None:

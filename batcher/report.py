@@ -1,82 +1,219 @@
-"""The report of a ledger: everything that all its runs have come to, made from what the ledger holds."""
+"""The report of a ledger, or of those of a run's shards: all that their runs have come to, from what they hold."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
 
+from batcher.core.fingerprint import display_name
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Problem
 from batcher.errors import SettingsError
 from batcher.flow.ledger import runs
+from batcher.flow.ledger.shards import Member, Shards, open_shards
 from batcher.flow.ledger.store import Store
-from batcher.observe.account import add_counts, read_account
+from batcher.observe.account import Account, add_counts, add_tally, read_account
+from batcher.observe.closing import PRECEDENCE
 from batcher.observe.files import refuse_unwritable, replace
 from batcher.observe.page import report_page
-from batcher.observe.summary import Summary
+from batcher.observe.summary import Percentiles, Summary
 from batcher.observe.tally import DOUBTFUL, Position, Tally
 from batcher.observe.timeline import Mark, Timeline
+from batcher.observe.together import Span, Together
 from batcher.observe.view import Report
 
 
-def report_command(ledger: str, output: str) -> int:
-    """Write the report of *ledger* to the file *output*, also while a run writes the ledger.
+def report_command(ledgers: Sequence[str], output: str) -> int:
+    """Write the report of *ledgers* to the file *output*, also while runs write them.
 
     Raises:
-        SettingsError: *output* is a file of the ledger.
-        LedgerRefused: it is no ledger, or a damaged one.
-        OutputFailed: it cannot be read, or *output* cannot be written.
+        SettingsError: *output* is a file of a ledger.
+        LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
+        OutputFailed: one cannot be read, or *output* cannot be written.
     """
-    place = os.path.realpath(ledger)
-    if os.path.realpath(output) in {f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
-        raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
+    for place in map(os.path.realpath, ledgers):
+        if os.path.realpath(output) in {f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
+            raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
     refuse_unwritable(output)
-    with contextlib.closing(Store(ledger)) as store:
-        replace(output, report_page(report_of(store, ledger).to_json()))
+    if len(ledgers) == 1:
+        with contextlib.closing(Store(ledgers[0])) as store:
+            report = report_of(store, ledgers[0])
+    else:
+        with open_shards(ledgers) as shards:
+            shards.refuse_twice()
+            report = report_of_shards(shards)
+    replace(output, report_page(report.to_json()))
     return 0
 
 
 def report_of(store: Store, path: str) -> Report:
     """What the ledger at *path* has to tell."""
-    with store.reading() as db:
-        history = runs.accounts(db)
-    tally = Tally(lambda: 0.0, lambda: history[0][0] if history else 0.0)
-    accounts = []
-    for _, ended, exit_code, packed in history:
-        if (account := read_account(packed)) is not None:
-            accounts.append(account)
-            if ended is not None:
-                account.timeline.mark(Mark(account.counts["seconds"], ended, "end", f"exit {exit_code}"))
-    tally.ended = sum(add_counts(tally, account.counts) for account in accounts)
-    _hear_results(store, tally)
-    _hear_rejects(store, tally)
-    counts = store.counts()
-    bound = {name: str(store.value(name) or "none") for name in ("operation", "defaults", "order", "skip")}
-    endpoint = str(store.value("endpoint"))
-    summary = Summary.of(
+    history = _history(store)
+    tally = _counted(store, history)
+    tally.ended = sum(run.seconds for run in history)
+    _hear_rejects(store, tally, None)
+    return _report(
         tally,
-        exit_code=history[-1][2] if history else None,
-        endpoint=urlsplit(endpoint).netloc,
+        store,
+        Timeline.join(run.account.timeline for run in history if run.account is not None),
+        exit_code=history[-1].exit_code if history else None,
+        counts=store.counts(),
+        read=sum(store.counts().values()) + len(store.doubtful()),
+        settings=_settings_of(store, history),
         files={"ledger": path},
     )
+
+
+def report_of_shards(shards: Shards) -> Report:
+    """What the ledgers of a run's shards have to tell together: sums, and percentiles of all that was measured."""
+    histories = [[run.span for run in _history(member.store) if run.span is not None] for member in shards.members]
+    together = Together(chain.from_iterable(histories))
+    total = Tally(lambda: 0.0, lambda: min((span.begin for span in chain.from_iterable(histories)), default=0.0))
+    rows, codes = [], []
+    counts, read = dict.fromkeys(Outcome, 0), 0
+    settings: dict[str, str] = {}
+    for member in shards.members:
+        history, name = _history(member.store), str(member.shard)
+        own = _counted(member.store, history)
+        own.ended = sum(run.seconds for run in history)
+        together.add(name, (run.account.timeline for run in history if run.account is not None))
+        add_tally(total, own)
+        _hear_rejects(member.store, total, name)
+        known = member.store.counts()
+        counts = {outcome: count + known[outcome] for outcome, count in counts.items()}
+        read += sum(known.values()) + len(member.store.doubtful())
+        codes.append(history[-1].exit_code if history else None)
+        rows.append(_row(member, own, known, codes[-1]))
+        settings = settings or _settings_of(member.store, history)
+    total.ended = together.seconds
+    report = _report(
+        total,
+        shards.members[0].store,
+        together.timeline(),
+        exit_code=_worst(codes),
+        counts=counts,
+        read=read,
+        settings={**settings, "shard": f"{len(rows)} of {shards.count}, by {shards.by}"},
+        files={f"ledger {member.shard}": member.path for member in shards.members},
+        notes=_notes(shards, counts),
+    )
+    return dataclasses.replace(report, shards=rows)
+
+
+class _Ran(NamedTuple):
+    """A run on a ledger; the account is what it has left there, None where it has left none that can be read."""
+
+    started: float
+    exit_code: int | None
+    account: Account | None
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.account is None else float(self.account.counts["seconds"])
+
+    @property
+    def span(self) -> Span | None:
+        if self.account is None or not self.account.timeline.slots:
+            return None
+        timeline = self.account.timeline
+        return Span(timeline.slots[0].at, self.seconds, timeline.width)
+
+
+def _history(store: Store) -> list[_Ran]:
+    """The runs on a ledger, the first one first; the end of each is marked in its timeline."""
+    with store.reading() as db:
+        rows = runs.accounts(db)
+    found = []
+    for started, ended, exit_code, packed in rows:
+        account = read_account(packed)
+        if account is not None and ended is not None:
+            account.timeline.mark(Mark(account.counts["seconds"], ended, "end", f"exit {exit_code}"))
+        found.append(_Ran(started, exit_code, account))
+    return found
+
+
+def _counted(store: Store, history: Sequence[_Ran]) -> Tally:
+    """What the runs on a ledger have counted, and how long its records took."""
+    tally = Tally(lambda: 0.0, lambda: history[0].started if history else 0.0)
+    for run in history:
+        if run.account is not None:
+            add_counts(tally, run.account.counts)
+    _hear_results(store, tally)
+    return tally
+
+
+def _report(
+    tally: Tally,
+    store: Store,
+    timeline: Timeline,
+    *,
+    exit_code: int | None,
+    counts: Mapping[Outcome, int],
+    read: int,
+    settings: Mapping[str, str],
+    files: Mapping[str, str],
+    notes: Iterable[str] = (),
+) -> Report:
+    endpoint = urlsplit(str(store.value("endpoint"))).netloc
+    summary = Summary.of(tally, exit_code=exit_code, endpoint=endpoint, files=files, notes=notes)
     return Report(
         summary=dataclasses.replace(
             summary,
             # Result lines also tell of outcomes that records no longer have, as they were sent or settled once more.
             outcomes={outcome.value: counts[outcome] for outcome in Outcome},
-            input_records=sum(counts.values()) + len(store.doubtful()),
+            input_records=read,
         ),
-        timeline=Timeline.join(account.timeline for account in accounts),
+        timeline=timeline,
         doubtful=tally.doubtful,
-        settings={"endpoint": endpoint.partition("?")[0], **bound, **(accounts[-1].settings if accounts else {})},
+        settings=settings,
     )
+
+
+def _settings_of(store: Store, history: Sequence[_Ran]) -> dict[str, str]:
+    """What the ledger is bound to, and what its last run was asked for."""
+    bound = {name: str(store.value(name) or "none") for name in ("operation", "defaults", "order", "skip")}
+    accounts = [run.account for run in history if run.account is not None]
+    endpoint = str(store.value("endpoint")).partition("?")[0]
+    return {"endpoint": endpoint, **bound, **(accounts[-1].settings if accounts else {})}
+
+
+def _row(member: Member, own: Tally, counts: Mapping[Outcome, int], exit_code: int | None) -> dict[str, object]:
+    """One shard, for the table of them."""
+    records = sum(counts.values())
+    return {
+        "shard": str(member.shard),
+        "ledger": display_name(member.path),
+        "exit_code": exit_code,
+        "records": records,
+        "outcomes": {outcome.value: count for outcome, count in counts.items()},
+        "attempts": sum(own.attempts.values()),
+        "seconds": round(own.seconds, 3),
+        "records_per_second": round(records / own.seconds, 1) if own.seconds else 0.0,
+        "request_seconds": Percentiles.of_attempts(own).to_json(),
+        "record_seconds": Percentiles.of_records(own).to_json(),
+    }
+
+
+def _notes(shards: Shards, counts: Mapping[Outcome, int]) -> Iterator[str]:
+    if counts[Outcome.IN_DOUBT]:
+        yield "A record in doubt is settled in its shard's own ledger: veetro-batch settle LEDGER --line N."
+    if shards.missing:
+        yield f"Not all of the run: no ledger is given of the shards {', '.join(map(str, shards.missing))}."
+
+
+def _worst(codes: Sequence[int | None]) -> int | None:
+    """The exit code of all shards together; None while one of them has none."""
+    ended = [code for code in codes if code is not None]
+    if len(ended) < len(codes):
+        return None
+    return next((code for code in PRECEDENCE if code in ended), 0)
 
 
 def _hear_results(store: Store, tally: Tally) -> None:
@@ -87,8 +224,8 @@ def _hear_results(store: Store, tally: Tally) -> None:
             tally.record_seconds[Outcome(told["outcome"])].observe(told["seconds"])
 
 
-def _hear_rejects(store: Store, tally: Tally) -> None:
-    """Why records were not delivered, for those that have the same outcome still."""
+def _hear_rejects(store: Store, tally: Tally, shard: str | None) -> None:
+    """Why records were not delivered, for those that have the same outcome still; of several shards it names one."""
     # A record that was sent once more has several lines, of which the last one counts; most have but one.
     last: dict[int, int] = {}
     for number, (ordinal, line) in enumerate(chain.from_iterable(store.told("rejects"))):
@@ -100,7 +237,7 @@ def _hear_rejects(store: Store, tally: Tally) -> None:
         for ordinal, line in lines:
             told = orjson.loads(line)
             if last.get(ordinal, number) == number and outcomes.get(ordinal) == told["outcome"]:
-                _hear_reject(told, tally)
+                _hear_reject(told, tally, shard)
             number += 1
 
 
@@ -113,13 +250,16 @@ def _outcomes(store: Store, ordinals: list[int]) -> dict[int, str]:
         return dict(rows)
 
 
-def _hear_reject(told: Mapping[str, Any], tally: Tally) -> None:
+def _hear_reject(told: Mapping[str, Any], tally: Tally, shard: str | None) -> None:
     error, outcome = told["error"], Outcome(told["outcome"])
     problem = Problem(error["kind"], error["message"], error.get("field"))
     raw = orjson.dumps(told["record"]) if "record" in told else str(told.get("raw", "")).encode()
+    place = [told["input"]] if "input" in told else []
+    if shard is not None:  # lines are counted within it, or belong to a ledger of its own
+        place.append(f"shard {shard}")
     result = Result(
         line=told["line"],
-        input=told.get("input"),
+        input=", ".join(place) or None,
         outcome=outcome,
         key=None,
         attempts=told["attempts"],

@@ -29,7 +29,7 @@ from batcher.flow.sink import QueueSink, Sink
 from batcher.flow.source import FileSource, Source
 from batcher.flow.transport import CountedTransport
 from batcher.kept import Kept
-from batcher.observe.closing import advice
+from batcher.observe.closing import PRECEDENCE, advice
 from batcher.observe.lines import Lines
 from batcher.observe.logs import EventLog, logging_to
 from batcher.observe.observers import Observers
@@ -42,8 +42,6 @@ from batcher.settings import Settings
 from batcher.signals import draining, interrupted
 from batcher.watch import Watch
 
-_PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
-"""Of exit codes, where several hold."""
 _HOLDS_UP = 256
 """Records of one key that wait at once: a good part of all that are read ahead."""
 _UNREAD = "nobody reads the results: the last lines"
@@ -123,7 +121,7 @@ async def submit(
         finally:
             await parts.transport.close()
     if pipeline.endings:
-        worst = min(pipeline.endings, key=lambda ending: _PRECEDENCE.index(ending.exit_code))
+        worst = min(pipeline.endings, key=lambda ending: PRECEDENCE.index(ending.exit_code))
         error = RunAborted(worst.reason)
         error.exit_code = worst.exit_code
         raise error
@@ -315,7 +313,7 @@ def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> in
     not_delivered = outcomes[Outcome.REJECTED] + outcomes[Outcome.INVALID] + outcomes[Outcome.UNSENT]
     if not_delivered > settings.allow_rejected.of(sum(outcomes.values())):
         codes.add(3)
-    return next((code for code in _PRECEDENCE if code in codes), 0)
+    return next((code for code in PRECEDENCE if code in codes), 0)
 
 
 def _is_locked(ledger: str) -> bool:

@@ -1,4 +1,4 @@
-"""``status LEDGER``: where a run stands, also while it writes; nothing is written to the ledger."""
+"""``status LEDGER ...``: where a run stands, also while it writes; nothing is written to a ledger."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from batcher.core.fingerprint import one_line
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused
 from batcher.flow.ledger import runs
 from batcher.flow.ledger.lock import standing_still
 from batcher.flow.ledger.runs import Run
+from batcher.flow.ledger.shards import open_shards
 from batcher.flow.ledger.store import Store
 from batcher.ledgers import FINAL, print_pieces
-from batcher.observe.words import number, plural, span
+from batcher.observe.status import shards_words, status_words
 
 _RATE_SECONDS = 1.0
 """For how long one looks on while a run writes."""
 _NAMED = 5
 """Records in doubt that are named."""
-_CAP = 200
-"""Characters of a line and its key, which come from outside."""
+_BOUND = ("endpoint", "operation", "order")
+"""What is told of all that a ledger is bound to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +58,94 @@ class _Left:
         return cls(max(0, records - done), exact=False, bytes=unread)
 
 
-def status_command(ledger: str, *, as_json: bool) -> int:
-    """Print where the run of *ledger* stands, for people or as one JSON object.
+def status_command(ledgers: Sequence[str], *, as_json: bool) -> int:
+    """Print where the run of *ledgers* stands, for people or as one JSON object.
 
     Raises:
-        LedgerRefused: it is no ledger, or a damaged one.
-        OutputFailed: it cannot be read, or standard output cannot be written.
+        LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
+        OutputFailed: one cannot be read, or standard output cannot be written.
     """
-    facts = _look(ledger)
+    together = len(ledgers) > 1
+    facts = _look_at_all(ledgers) if together else _look(ledgers[0])
     if as_json:
         print_pieces([orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)])
     else:
-        print_pieces(f"{line}\n".encode() for line in _words(facts))
+        words = shards_words(facts) if together else status_words(facts)
+        print_pieces(f"{line}\n".encode() for line in words)
     return 0
 
 
 def _look(ledger: str) -> dict[str, Any]:
     with contextlib.closing(Store(ledger)) as store:
-        with standing_still(ledger) as still:
-            writing = not still
-        rate = _rate(store) if writing else None
-        with store.snapshot():
-            outcomes = {outcome.value: count for outcome, count in store.counts().items() if outcome in FINAL}
-            open_intents = len(store.doubtful())
-            with store.reading() as db:
-                run = runs.last(db)
-                [(reopened,)] = db.execute("SELECT count(*) FROM reopened")
-            # Only where there is one to be found: it may take a look at every record.
-            doubtful = _first_in_doubt(store) if outcomes[Outcome.IN_DOUBT.value] else []
-        lines = store.latest("rejects", doubtful)
-        if len(lines) < len(doubtful):
-            raise LedgerRefused(f"the ledger {ledger} is damaged: it lacks a rejects line")
-        bound = {name: store.value(name) for name in ("endpoint", "operation", "order")}
-        shard, limit = store.value("shard"), store.value("limit")
+        [rate] = _rates([(ledger, store)])
+        return _standing(ledger, store, rate)
+
+
+def _look_at_all(ledgers: Sequence[str]) -> dict[str, Any]:
+    """The shards of a run: each, and what they come to."""
+    with open_shards(ledgers) as shards:
+        rates = _rates([(member.path, member.store) for member in shards.members])
+        each = [_standing(member.path, member.store, rate) for member, rate in zip(shards.members, rates, strict=True)]
+    whole = not shards.missing
+    lefts = [None if facts["run"] is None else facts["run"]["left"] for facts in each]
+    known = [left for left in lefts if left is not None and left["records"] is not None]
+    working = [rate for rate in rates if rate is not None]
+    return {
+        "shards": {
+            "count": shards.count,
+            "by": shards.by,
+            "missing": [str(shard) for shard in shards.missing],
+            "twice": [
+                {"shard": str(twice.shard), "counted": _name(twice.paths[0]), "ledger": _name(twice.paths[1])}
+                for twice in shards.twice
+            ],
+        },
+        "writing": bool(working),
+        **{name: each[0][name] for name in _BOUND},
+        "records": sum(facts["records"] for facts in each),
+        "outcomes": {name: sum(facts["outcomes"][name] for facts in each) for name in each[0]["outcomes"]},
+        "in_doubt_lines": [{**line, "ledger": facts["ledger"]} for facts in each for line in facts["in_doubt_lines"]][
+            :_NAMED
+        ],
+        "open_intents": sum(facts["open_intents"] for facts in each),
+        "reopened": sum(facts["reopened"] for facts in each),
+        "rate": round(sum(working), 1) if working else None,
+        "left": {
+            "records": sum(left["records"] for left in known) if whole and len(known) == len(each) else None,
+            "exact": whole and all(left is not None and left["exact"] for left in lefts),
+        },
+        "eta_seconds": _last_eta(each) if whole else None,
+        "each": each,
+    }
+
+
+def _last_eta(each: list[dict[str, Any]]) -> float | None:
+    """When the last shard is done; None where one that has something left does not work on it."""
+    runs_left = [facts["run"] for facts in each if facts["run"] is None or facts["run"]["left"]["records"] != 0]
+    etas = [None if run is None else run["eta_seconds"] for run in runs_left]
+    found = [eta for eta in etas if eta is not None]
+    return max(found) if found and len(found) == len(etas) else None
+
+
+def _standing(ledger: str, store: Store, rate: float | None) -> dict[str, Any]:
+    """One ledger; *rate* is that of the run that writes it, None for none."""
+    with store.snapshot():
+        outcomes = {outcome.value: count for outcome, count in store.counts().items() if outcome in FINAL}
+        open_intents = len(store.doubtful())
+        with store.reading() as db:
+            run = runs.last(db)
+            [(reopened,)] = db.execute("SELECT count(*) FROM reopened")
+        # Only where there is one to be found: it may take a look at every record.
+        doubtful = _first_in_doubt(store) if outcomes[Outcome.IN_DOUBT.value] else []
+    lines = store.latest("rejects", doubtful)
+    if len(lines) < len(doubtful):
+        raise LedgerRefused(f"the ledger {ledger} is damaged: it lacks a rejects line")
+    shard = store.value("shard")
     ended = sum(outcomes.values())
     return {
-        "ledger": os.fsencode(ledger).decode(errors="replace"),
-        "writing": writing,
-        **bound,
+        "ledger": _name(ledger),
+        "writing": rate is not None,
+        **{name: store.value(name) for name in _BOUND},
         "shard": None if shard == "none" else shard,
         "records": ended,
         "outcomes": outcomes,
@@ -103,9 +153,13 @@ def _look(ledger: str) -> dict[str, Any]:
         "open_intents": open_intents,
         "reopened": reopened,
         "rate": rate,
-        "concurrency_limit": limit,
+        "concurrency_limit": store.value("limit"),
         "run": None if run is None else _facts(run, ended, rate),
     }
+
+
+def _name(ledger: str) -> str:
+    return os.fsencode(ledger).decode(errors="replace")
 
 
 def _first_in_doubt(store: Store) -> list[int]:
@@ -122,11 +176,27 @@ def _in_doubt(line: bytes) -> dict[str, Any]:
     return {"line": members["line"], **name, "key": members["key"], "kind": members["error"]["kind"]}
 
 
-def _rate(store: Store) -> float:
-    """Outcomes a second, as seen from here."""
-    before, since = sum(store.counts().values()), time.monotonic()
+def _rates(ledgers: Sequence[tuple[str, Store]]) -> list[float | None]:
+    """Outcomes a second, as seen from here; None for a ledger that no run is writing."""
+    written = [store if _is_written(path) else None for path, store in ledgers]
+    if not any(written):
+        return [None] * len(written)
+    before, since = [_ended(store) for store in written], time.monotonic()
     time.sleep(_RATE_SECONDS)
-    return round((sum(store.counts().values()) - before) / (time.monotonic() - since), 1)
+    seconds = time.monotonic() - since
+    return [
+        None if store is None else round((_ended(store) - first) / seconds, 1)
+        for store, first in zip(written, before, strict=True)
+    ]
+
+
+def _is_written(path: str) -> bool:
+    with standing_still(path) as still:
+        return not still
+
+
+def _ended(store: Store | None) -> int:
+    return 0 if store is None else sum(store.counts().values())
 
 
 def _facts(run: Run, ended: int, rate: float | None) -> dict[str, Any]:
@@ -147,75 +217,3 @@ def _facts(run: Run, ended: int, rate: float | None) -> dict[str, Any]:
         "left": {"records": left.records, "exact": left.exact, "bytes": left.bytes},
         "eta_seconds": round(left.records / pace, 1) if rate is not None and pace and left.records else None,
     }
-
-
-def _words(facts: dict[str, Any]) -> Iterator[str]:
-    outcomes, writing, rate = facts["outcomes"], facts["writing"], facts["rate"]
-    width = max(len(number(count)) for count in outcomes.values())
-    yield f"ledger: {facts['ledger']}, {'a run is writing it now' if writing else 'no run is writing it'}"
-    shard = "" if facts["shard"] is None else f", shard {facts['shard']}"
-    yield f"service: {facts['endpoint']}, {facts['operation']}, in order by {facts['order']}{shard}"
-    run = facts["run"]
-    if run is not None:
-        yield f"last run: {_how(run, writing=writing)}"
-    yield f"{plural(facts['records'], 'record')} with an outcome"
-    for name, count in outcomes.items():
-        yield f"  {name.replace('_', ' '):9}  {number(count):>{width}}"
-    yield from _what_is_in_doubt(facts)
-    fate = "may be in flight" if writing else "may have been sent"
-    yield f"{plural(facts['open_intents'], 'record')} without one {fate}"
-    if facts["reopened"]:
-        yield f"{plural(facts['reopened'], 'record')} opened again, to be sent once more"
-    if run is not None:
-        yield f"left: {_left(run['left'])}"
-    if rate is not None:
-        mean = "" if run is None or run["mean_rate"] is None else f", {number(run['mean_rate'])} since it began"
-        yield f"rate: {number(rate)} records/s{mean}"
-        if run is not None and run["eta_seconds"] is not None:
-            yield f"done in about {span(run['eta_seconds'])} at this rate"
-    elif facts["open_intents"]:
-        yield "the same command again treats what may have been sent by its --in-doubt, and sends the rest"
-    if facts["reopened"] and not writing:
-        yield f"what is opened again is sent by the same command, or by veetro-batch resubmit {facts['ledger']}"
-
-
-def _what_is_in_doubt(facts: dict[str, Any]) -> Iterator[str]:
-    """The first records in doubt, and what to do about all of them."""
-    named, ledger = facts["in_doubt_lines"], facts["ledger"]
-    if not named:
-        return
-    yield "in doubt:"
-    for each in named:
-        where = f"line {each['line']}" + (f" of {each['input']}" if "input" in each else "")
-        key = "" if each["key"] is None else f", key {orjson.dumps(each['key']).decode()}"
-        yield f"  {one_line(where + key, _CAP)}: {each['kind']}"
-    more = facts["outcomes"][Outcome.IN_DOUBT.value] - len(named)
-    if more > 0:
-        yield f"  and {number(more)} more: veetro-batch results {ledger} | grep -F in_doubt"
-    yield (
-        f"find out what became of them and tell it with veetro-batch settle {ledger} --line N --applied or "
-        f"--not-applied, or send them again with veetro-batch resubmit {ledger} --in-doubt resend"
-    )
-
-
-def _how(run: dict[str, Any], *, writing: bool) -> str:
-    """When a run began and how it ended."""
-    began = f"began {_instant(run['started'])}"
-    if run["ended"] is not None:
-        return f"{began}, ended {_instant(run['ended'])} with exit code {run['exit_code']}"
-    if writing:
-        return f"{began}, {span(max(0.0, run['updated'] - run['started']))} before its last commit"
-    return f"{began}, was killed after {_instant(run['updated'])}"
-
-
-def _instant(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(seconds))
-
-
-def _left(left: dict[str, Any]) -> str:
-    if left["records"] is None:
-        return "unknown, because the input has no known size"
-    records = plural(left["records"], "record")
-    if left["exact"]:
-        return f"{records} (the input was read to its end)"
-    return f"about {records}, {plural(left['bytes'], 'byte')} of the input not read"

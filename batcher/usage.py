@@ -67,7 +67,7 @@ def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
     inputs = [*others, *tail]
     if command.ledger and not inputs:
         raise SettingsError("LEDGER", "is missing", "name the file that the run had as --ledger")
-    if not command.inputs and len(inputs) > command.ledger:
+    if not (command.inputs or command.shards) and len(inputs) > command.ledger:
         raise SettingsError(inputs[command.ledger], f"{command.name} reads no INPUT", f"see {command.name} --help")
 
 
@@ -140,7 +140,8 @@ def help_text(command: Command) -> str:
     if command.ledger:
         read = "" if command in (RESUBMIT, SETTLE) else "; it is only read"
         rejects = ", REJECTS one that it had as --rejects, or -" if command is RESUBMIT else ""
-        parts.append(f"  LEDGER is the file that a run had as --ledger{rejects}{read}")
+        shards = ";\n  several are those of the shards of one run" if command.shards else ""
+        parts.append(f"  LEDGER is the file that a run had as --ledger{rejects}{read}{shards}")
     if command.inputs:
         parts.append(
             "  INPUT is a path or - (standard input, also the default when it is not a terminal);\n"

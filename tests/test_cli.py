@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from batcher.cli import main
 from batcher.commands import COMMANDS
 from batcher.errors import BatcherError, InputFailed, ServiceUnusable
+from batcher.flow.ledger.store import Store
 from batcher.sandbox import SandboxSettings
 from batcher.settings import OPTIONS, Settings
 
@@ -98,17 +100,30 @@ def test_render_may_indent(run: Run, switches: tuple[str, ...], pretty: bool) ->
 def test_the_first_argument_of_some_commands_is_a_ledger(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What follows it are inputs, wherever options stand; no endpoint is needed."""
     run.ending = 3
-    assert main(["results", "kept"]) == 3
+    assert main(["results", "kept"]) == main(["results", "one", "two"]) == 3
     assert main(["status", "kept"]) == main(["status", "--json", "--", "--kept"]) == 3
     monkeypatch.setenv("VEETRO_BATCH_LIMIT", "7")
     assert main(["verify", "kept", "a", "b"]) == main(["verify", "--limit", "5", "kept"]) == 3
     assert run.calls == [
-        ("results_command", "kept"),
-        ("status_command", "kept", False),
-        ("status_command", "--kept", True),
-        ("verify_command", "kept", Settings(inputs=("a", "b"), limit=7)),
-        ("verify_command", "kept", Settings(inputs=("-",), limit=5)),
+        ("results_command", ("kept",)),
+        ("results_command", ("one", "two")),
+        ("status_command", ("kept",), False),
+        ("status_command", ("--kept",), True),
+        ("verify_command", ("kept",), Settings(inputs=("a", "b"), limit=7)),
+        ("verify_command", ("kept",), Settings(inputs=("-",), limit=5)),
     ]
+
+
+def test_ledgers_of_several_shards_are_known_by_what_they_are(run: Run, tmp_path: Path) -> None:
+    """Verify takes further ledgers before the inputs: what begins as a database is no records."""
+    ledgers = [str(tmp_path / name) for name in ("one", "two")]
+    for ledger in ledgers:
+        Store(ledger, create=True).close()
+    records = tmp_path / "records"
+    records.write_bytes(b"{}\n")
+    assert main(["verify", "first", *ledgers, str(records), ledgers[0]]) == 0
+    inputs = (str(records), ledgers[0])
+    assert run.calls == [("verify_command", ("first", *ledgers), Settings(inputs=inputs))]
 
 
 def test_demo_has_options_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +165,7 @@ def test_sandbox_is_told_how_to_behave(run: Run) -> None:
         (["results"], "LEDGER: is missing; name the file that the run had as --ledger"),
         (["status", "--json"], "LEDGER: is missing"),
         (["verify"], "LEDGER: is missing"),
-        (["status", "kept", "file"], "file: veetro-batch status reads no INPUT; see veetro-batch status --help"),
+        (["settle", "kept", "file"], "file: veetro-batch settle reads no INPUT; see veetro-batch settle --help"),
         (["verify", "kept", "--skip", "3"], "--skip: veetro-batch verify has no such option"),
         (["x"], "--endpoint: is missing; name the service, such as --endpoint https://acme.worketc.com/xml"),
         (["--tiemout", "3"], "--tiemout: there is no such option; did you mean --timeout?"),

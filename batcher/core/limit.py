@@ -7,15 +7,16 @@ their way when it last changed. What counts is the goodput: by Little's law the 
   sending back. What a raise has not brought in goodput is taken back: all of it behind a queue, nothing where there is
   room for all. So the limit stops at the knee. After some rounds it tries again, for the knee may have moved.
 - **Room.** Clients that share a service each gain by more even when all of them only wait longer, so none may have more
-  than about its root in the queue: how much waits there is told by the round trip beside the shortest known. Whoever
+  than about its root in the queue, a third of it at most: the round trip beside the shortest known tells. Whoever
   has more lowers its limit, whoever has less may raise, and for the same queue that is the same limit for all.
 - **Look.** Now and then the shortest round trip is measured anew, with a little less in flight than empties the queue.
   All clients look at the same instants, by the clock, or else each would see the others' queue. So a service that has
-  become slower is not taken for a queue for long, and whoever comes late finds a moment of room.
+  become slower is not taken for a queue for long, and whoever comes late finds a moment of room. Below a ceiling, where
+  no queue is seen, it gives up a part instead, and wins it back in small steps: others can take it meanwhile.
 - **Cut.** Losses (timeouts, 429, 503, 502, 504, deadlocks) that come from the load cut it, at most once a round trip:
-  by a fifth, or to where the raise under trial began, and to half while nothing comes through at all. `losses` finds
-  out which do, by asking: a cut that has not helped is taken back. Where they began is a ceiling. Below one each look
-  gives up a part, which is won back in small steps: what others need of it they can take meanwhile.
+  by a fifth, or to a little below what did without, and to half while nothing comes through at all. `losses` finds
+  out which do, by asking: a cut that has not helped is taken back. Where they began is a ceiling, above which the limit
+  stays a while after each step: a bucket of tokens is not empty at once.
 
 Faults that are about the record's content teach nothing. Round trips are averaged as logarithms: one answer that takes
 a hundred times as long as the others must not look like a queue. How much they vary says how far to trust their mean.
@@ -38,15 +39,18 @@ _NO_GAIN, _FULL_GAIN = 0.3, 0.7  # of a raise: between these the goodput has fol
 _DOUBT = 2.0  # standard errors in favour of more in flight
 _REST, _SHORT_REST = 8, 2  # rounds after a trial that brought nothing, or a part
 
-_ROOM = 1.25  # times the root of the limit: so many may queue
+_ROOM, _MOST_ROOM = 1.25, 0.33  # times the root of the limit, and times the limit: so many may queue
 _LOWER = 0.85  # times the limit: not lower at a time
 
 _CUT, _COLLAPSE = 0.8, 0.5
+_BELOW = 0.9  # times a limit that did without losses: there it asks, for a bucket of tokens to fill again
+_PAUSE = 4.0  # round trips in which nothing is sent after a loss: such a loss is dear
 
 _LOOK_EVERY = 32.0  # shortest round trips, up to the next power of two in seconds: so periods of all clients fit
-_LOOK_BELOW = 0.75  # times what would be in flight without a queue
+_LOOK_BELOW = 0.8  # times what would be in flight without a queue
 _LOOK_TRIPS = 2  # round trips that it lasts, after one that empties the queue
-_YIELD = 0.85  # of a limit below a ceiling is kept after it
+_YIELD = 0.9  # of a limit below a ceiling is kept where no look is needed
+_QUEUED = log(1.5)  # so far is the round trip above the shortest where a queue is seen even below a ceiling
 _CHANCE = 16  # answers whose mean moves the shortest down by half the difference: that of few is often too short
 
 
@@ -77,6 +81,7 @@ class Limit:
         self._asked: tuple[float, float | None] = (1.0, None)  # the limit before the question, and before that
         self._starting = True
         self._rest, self._cut_at = 0, -inf
+        self._lost = inf  # when something was lost, until something sent later is answered
         self._losses = Losses()
         self._ceiling = Ceiling()
         self._begin_round(0)
@@ -93,10 +98,15 @@ class Limit:
         if self._fixed:
             return
         if sample is not Sample.SUCCESS:
-            # What was in flight at the cut tells again what the cut has answered already.
-            if sample is Sample.DROPPED and now - seconds > self._cut_at:
-                self._lose(now)
+            if sample is Sample.DROPPED:
+                self._lost = now
+                # What was in flight at the cut tells again what the cut has answered already.
+                if now - seconds > self._cut_at:
+                    self._lose(now)
             return
+        if now - seconds > self._lost:
+            self._losses.dear = now - seconds - self._lost > _PAUSE * seconds
+            self._lost = inf
         self._losses.succeed()
         if self._settling:
             self._settling -= 1
@@ -168,9 +178,9 @@ class Limit:
 
     def _go_on(self, trip: float, error: float) -> None:
         """Have less in flight where too many queue, rest, or try more."""
-        limit, top = self._limit, self._ceiling.top(self._most, self._round / self.value)
+        limit, top = self._limit, self._ceiling.top(self._limit, self._most, self._round / self.value)
         share = self._share(trip, error)
-        room = _ROOM * sqrt(limit)
+        room = self._room(limit)
         if limit * (1.0 - share) > room:
             self._starting = False
             self._move(max(limit * _LOWER, limit * share + room))
@@ -180,18 +190,24 @@ class Limit:
         elif limit < top:
             self._before = limit
             step = limit if self._starting else max(1.0, min(limit / 2.0, _STEP * sqrt(limit)))
-            self._move(min(limit + (step if limit + step < self._ceiling.value else 1.0), top))
+            if limit + step >= self._ceiling.value:
+                step = 1.0 if limit + 1.0 < self._ceiling.value else top - limit
+            self._move(min(limit + step, top))
         else:
             self._begin_round(0)
 
     def _look(self, now: float) -> None:
-        """Begin to measure the shortest round trip anew, unless something is asked."""
+        """Begin to measure the shortest round trip anew, or give up a part, unless something is asked."""
         if self._shortest == inf:
             return
         period = 2.0 ** ceil(log2(exp(self._shortest) * _LOOK_EVERY))
         first = self._next_look == -inf
         self._next_look = ((now + self._ahead) // period + 1.0) * period - self._ahead
         if first or self._losses.asking or self._looking is not None:
+            return
+        if self._ceiling.value < inf and self._usual - self._shortest < _QUEUED:
+            if self._before is None and self._limit < self._ceiling.value:
+                self._move(self._limit * _YIELD, anew=False)
             return
         self._looking = self._before or self._limit
         self._before = None
@@ -202,8 +218,11 @@ class Limit:
         """Go on with *limit*, which was the limit before, or with what leaves room in the queue."""
         self._looking = None
         self._shortest = trip
-        kept = limit if self._ceiling.value == inf else limit * _YIELD
-        self._move(min(kept, limit * self._share(self._usual, error) + _ROOM * sqrt(limit)), anew=False)
+        self._move(min(limit, limit * self._share(self._usual, error) + self._room(limit)), anew=False)
+
+    def _room(self, limit: float) -> float:
+        """How much of what is in flight may queue."""
+        return min(_ROOM * sqrt(limit), limit * _MOST_ROOM)
 
     def _share(self, trip: float, error: float) -> float:
         """How much of what is in flight does not queue, where round trips take *trip*; in doubt more."""
@@ -221,12 +240,14 @@ class Limit:
     def _cut(self, found: Finding) -> None:
         limit = max(self._limit, self._before or 0.0, self._looking or 0.0)
         before = self._before if self._before != limit else None
+        if limit >= self._ceiling.value:
+            before = min(before or limit, self._ceiling.value - 1.0)
         self._before = self._looking = None
         self._rest = 0
         if found is Finding.UNKNOWN:
             proof = self._losses.ask()
             self._asked = limit, before
-            self._move(min(before or limit, limit * _CUT))
+            self._move(limit * _CUT if before is None else min(before, max(before * _BELOW, limit * _CUT)))
             self._round = self._left = proof
         elif found is Finding.HEAVY:
             self._stay_below(limit, before)

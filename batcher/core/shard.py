@@ -59,12 +59,20 @@ class KeyShard:
 
         Asked of every line of the input, and true of few: most keys are found without reading the rest of the record.
         """
-        text = self._find(raw) or (self._read(raw) if self._keyed else b"") or raw
-        return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") % self._count == self._index
+        return self.index_of(raw) == self._index
 
     def takes_hash(self, digest: str) -> bool:
         """Whether a line of which no more than the hash, *digest*, can tell is its own."""
-        return int(digest, 16) % self._count == self._index
+        return self.index_of_hash(digest) == self._index
+
+    def index_of(self, raw: bytes) -> int:
+        """Which of all shards takes the whole line *raw*: there is always one."""
+        text = self._find(raw) or (self._read(raw) if self._keyed else b"") or raw
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") % self._count
+
+    def index_of_hash(self, digest: str) -> int:
+        """Which takes a line of which no more than the hash can tell."""
+        return int(digest, 16) % self._count
 
     def _find(self, raw: bytes) -> bytes:
         """The key, where it is plain to see; else nothing. Of any JSON it finds what reading it gives.

@@ -55,6 +55,8 @@ def write_account(tally: Tally, timeline: Timeline, settings: Mapping[str, str])
             "http": tally.http_responses,
             "logins": tally.logins,
             "faults": [[code, action, count] for (code, action), count in tally.faults.items() if count],
+            "slots": tally.slots,
+            "slot_seconds": {state: round(seconds, 3) for state, seconds in tally.slot_seconds().items()},
         },
     }
     return zstd.compress(orjson.dumps(told))
@@ -85,7 +87,31 @@ def add_counts(tally: Tally, counts: Mapping[str, Any]) -> float:
     ):
         _add(known, added)
     _add(tally.faults, {(code, action): count for code, action, count in counts["faults"]})
+    _spend(tally, counts.get("slots", 0), counts.get("slot_seconds", {}))  # older accounts do not tell
     return float(counts["seconds"])
+
+
+def add_tally(total: Tally, own: Tally) -> None:
+    """Add to *total* what *own*, the tally of one shard, has counted: histograms too, and the places for requests."""
+    total.input_bytes += own.input_bytes
+    total.mismatches += own.mismatches
+    for verdict, latency in own.attempt_seconds.items():
+        total.attempt_seconds[verdict].add(latency)
+    for outcome, latency in own.record_seconds.items():
+        total.record_seconds[outcome].add(latency)
+    _add(total.retries, own.retries)
+    _add(total.http_responses, own.http_responses)
+    _add(total.logins, own.logins)
+    _add(total.faults, own.faults)
+    _spend(total, total.slots + own.slots, own.slot_seconds())
+
+
+def _spend(tally: Tally, slots: int, seconds: Mapping[str, float]) -> None:
+    """Add the *seconds* that places for requests spent in each state; *slots* is how many there were at last."""
+    spent = dict(tally.slot_seconds())
+    for state, more in seconds.items():
+        spent[state] = spent.get(state, 0.0) + more
+    tally.slots, tally.slot_seconds = slots, lambda: spent
 
 
 def _add(known: dict[Any, int], added: Mapping[Any, int]) -> None:

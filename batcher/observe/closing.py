@@ -43,6 +43,9 @@ ENDINGS = {
 }
 """What each exit code says of a run."""
 
+PRECEDENCE = (9, 8, 2, 1, 5, 7, 6, 4, 3)
+"""Of exit codes, where several hold."""
+
 
 def closing_text(summary: Summary) -> str:
     """*summary* for people, within ``WIDTH`` columns where names of files allow it; ends with a line break."""

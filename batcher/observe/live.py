@@ -65,7 +65,7 @@ class LiveProgress:
             Text(self._title, style="bold"), Text(", ".join(filter(None, (span(tally.seconds), time_left(tally)))))
         )
         share = share_done(tally)
-        read = f"{number(tally.records)} of {number(tally.input_records)} read"
+        read = f"{number(tally.done)} of {number(tally.input_records)} read"
         if share is None:
             yield Text(read)
         else:

@@ -27,7 +27,7 @@ class Pace:
 
     def mark(self) -> float:
         """Look at the tally now; the present rate in records a second."""
-        now = _Mark(self._tally.now(), self._tally.records)
+        now = _Mark(self._tally.now(), self._tally.done)
         self._marks.append(now)
         # The newest mark that is older than the window stays: from it the window is measured.
         while len(self._marks) > 2 and self._marks[1].at <= now.at - WINDOW:  # noqa: PLR2004 - two make a span
@@ -44,16 +44,16 @@ def share_done(tally: Tally) -> float | None:
     met = tally.input_records + tally.resumed
     if not tally.input_size or not met:
         return None
-    return min(1.0, tally.input_read() / tally.input_size * (tally.records + tally.resumed) / met)
+    return min(1.0, tally.input_read() / tally.input_size * (tally.done + tally.resumed) / met)
 
 
 def seconds_left(tally: Tally) -> float | None:
     """At the average rate since the beginning; None while nobody can know."""
     share = share_done(tally)
-    if not share or not tally.records:
+    if not share or not tally.done:
         return None
     # What earlier runs have done has cost this one no time.
-    share_of_ours = share * tally.records / (tally.records + tally.resumed)
+    share_of_ours = share * tally.done / (tally.done + tally.resumed)
     return tally.seconds * (1 - share) / share_of_ours
 
 

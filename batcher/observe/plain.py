@@ -66,7 +66,7 @@ def progress_facts(tally: Tally, rate: float) -> dict[str, object]:
     return {
         "seconds": round(tally.seconds, 3),
         "read": tally.input_records,
-        "records": tally.records,
+        "records": tally.done,
         "outcomes": {outcome.value: count for outcome, count in tally.outcomes.items()},
         "records_per_second": round(rate, 1),
         "in_flight": gauges.in_flight,
@@ -85,7 +85,7 @@ def progress_line(tally: Tally, rate: float) -> str:
     share = share_done(tally)
     percentiles = Percentiles.of_attempts(tally)
     parts = [
-        f"{span(tally.seconds)} {number(tally.records)} of {number(tally.input_records)} read",
+        f"{span(tally.seconds)} {number(tally.done)} of {number(tally.input_records)} read",
         counts({outcome.value: count for outcome, count in tally.outcomes.items()}),
         f"{number(rate)}/s",
         f"in flight {gauges.in_flight}/{gauges.limit}",

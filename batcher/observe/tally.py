@@ -92,6 +92,7 @@ class Tally:
     Attributes:
         earlier: records by outcome that earlier runs on the same ledger have brought to their end; set from outside.
         resumed: of those, how many lines this run has met.
+        passed: records that are done without an outcome, as nothing is sent; set from outside.
         commit_seconds: how long the ledger's commits took.
         gauges: asks for the present state; set by whoever builds the run.
         slots: places for requests; set likewise.
@@ -123,6 +124,7 @@ class Tally:
 
         self.earlier: Mapping[Outcome, int] = dict.fromkeys(Outcome, 0)
         self.resumed = 0
+        self.passed = 0
         self.commit_seconds = Latency()
         self.input_records = 0
         self.input_bytes = 0
@@ -187,6 +189,11 @@ class Tally:
     def records(self) -> int:
         """Records ended, whatever came of them."""
         return sum(latency.total for latency in self.record_seconds.values())
+
+    @property
+    def done(self) -> int:
+        """Records with which nothing is left to do: those that have ended, and those that were only looked at."""
+        return self.records + self.passed
 
     @property
     def attempts(self) -> dict[Verdict, int]:

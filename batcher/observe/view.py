@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batcher import __version__
-from batcher.observe.closing import ENDINGS, advice
+from batcher.observe.closing import ENDINGS, advice, slots_sentence
 from batcher.observe.pace import Pace, seconds_left, share_done
 from batcher.observe.summary import Summary
 from batcher.observe.tally import Position, Tally
@@ -24,6 +24,7 @@ class Report:
         settings: what was asked for, by option's name; no secrets.
         records: examples may show the record itself.
         live: where the run stands, while it lasts.
+        shards: where there are several, a row of numbers for each.
     """
 
     summary: Summary
@@ -32,6 +33,7 @@ class Report:
     settings: Mapping[str, str] = field(default_factory=dict)
     records: bool = True
     live: Mapping[str, object] | None = None
+    shards: Sequence[Mapping[str, object]] = ()
 
     def to_json(self) -> dict[str, object]:
         """All of it, for the template."""
@@ -51,6 +53,8 @@ class Report:
             "doubtful": [[doubtful.line, doubtful.input] for doubtful in self.doubtful],
             "settings": dict(self.settings),
             "live": self.live,
+            "spent": slots_sentence(summary.slots, summary.slot_seconds),
+            "shards": list(self.shards),
         }
 
 

@@ -36,8 +36,9 @@ def shards(order_by: tuple[str, ...], count: int = COUNT, **defaults: Any) -> li
 
 
 def taker(found: list[KeyShard], raw: bytes) -> int:
-    """The number of the one shard that takes *raw*."""
+    """The number of the one shard that takes *raw*, of which every shard says the same."""
     [index] = [each.shard.index for each in found if each.takes(raw)]
+    assert {each.index_of(raw) for each in found} == {index}
     return index
 
 

@@ -72,6 +72,11 @@ def test_it_adds_up_all_runs(program: Program, sandbox: Sandbox) -> None:
         assert summary[name] == counts
     assert summary["seconds"] == pytest.approx(sum(each["seconds"] for each in summaries), abs=0.5)
     assert total(view, "attempt.") == total(view, "latency.") == summary["attempts"]["total"]
+    assert summary["slots"] == 64
+    assert summary["slot_seconds"] == pytest.approx(
+        {state: sum(each["slot_seconds"][state] for each in summaries) for state in summary["slot_seconds"]}, abs=0.01
+    )
+    assert view["spent"].startswith("Of 64 slots, ")
     assert [mark[3] for mark in view["timeline"]["marks"] if mark[2] in ("run", "end")] == [
         "run 1 began", "exit 0", "run 2 began", f"exit {codes[-1]}",
     ]  # fmt: skip
@@ -141,6 +146,7 @@ def test_it_needs_a_ledger_and_a_place(program: Program) -> None:
 
 def test_an_account_is_the_tally_again(told: Tally) -> None:
     """What is left in the ledger gives the same counts when it is added to a tally that has heard nothing."""
+    told.slots, told.slot_seconds = 16, lambda: {"server": 100.5, "input": 59.5}
     recorder = Recorder(told)
     recorder.look()
     account = read_account(write_account(told, recorder.timeline, {"soap": "1.1"}))
@@ -150,8 +156,13 @@ def test_an_account_is_the_tally_again(told: Tally) -> None:
     empty = Tally(lambda: 0.0)
     assert add_counts(empty, account.counts) == told.seconds == 10
     mine, other = Summary.of(told), Summary.of(empty)
-    for name in ("attempts", "retries", "http", "faults", "logins", "mismatches", "request_seconds", "input_bytes"):
+    for name in (
+        *("attempts", "retries", "http", "faults", "logins", "mismatches", "request_seconds", "input_bytes"),
+        *("slots", "slot_seconds"),
+    ):
         assert getattr(mine, name) == getattr(other, name), name
+    add_counts(empty, account.counts)  # of a second run: as many slots, and their time is added
+    assert (empty.slots, empty.slot_seconds()) == (16, {"server": 201.0, "input": 119.0})
 
 
 @pytest.mark.parametrize("packed", [b"", b"nonsense"])

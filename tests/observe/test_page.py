@@ -217,6 +217,35 @@ async def test_what_is_in_doubt_and_what_to_do(page: Page, told: Tally, tmp_path
     assert await page.text("#alarms") == "told so"
 
 
+async def test_shards_have_a_row_each(page: Page, told: Tally, tmp_path: Path) -> None:
+    """The report of several shards shows their numbers side by side; one of a single run shows no such table."""
+    numbers = {"p50": 0.02, "p95": 0.5, "p99": 1.5, "largest": 2.0}
+    row = {
+        "shard": "1/3",
+        "ledger": HOSTILE,
+        "exit_code": 3,
+        "records": 2999,
+        "attempts": 4000,
+        "seconds": 75.0,
+        "records_per_second": 40.0,
+        "request_seconds": numbers,
+        "record_seconds": numbers,
+        "outcomes": dict.fromkeys(OUTCOMES, 0) | {"delivered": 2990, "rejected": 9},
+    }
+    file = tmp_path / "report.html"
+    file.write_bytes(report_page({**view_of(told), "shards": [row]}))
+    await page.open(file.as_uri())
+    await page.drawn()
+    cells = await page.value("[...document.querySelectorAll('#shards tbody td')].map((cell) => cell.textContent)")
+    assert cells == [
+        *("1/3", "2,999", "2,990", "9", "0", "0", "0", "4,000", "20 ms", "500 ms", "1.5 s", "40", "1:15", "3", HOSTILE),
+    ]
+    file.write_bytes(report_page(view_of(told)))
+    await page.open(file.as_uri())
+    await page.drawn()
+    assert await page.value("byId('shards-section').hidden")
+
+
 async def test_pauses_and_where_the_time_goes(page: Page, told: Tally) -> None:
     """A pause that lasts is told at once with its reason, and the seconds of each state as shares of all."""
     told.notice(Paused("outage", "connection refused", None))

@@ -6,11 +6,14 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from rich.console import Console
 
+from batcher.cli import main
 from batcher.core.events import Draining, Paused, RecordEnded, RecordRead, RecordResumed, Resumed
 from batcher.core.latency import Latency
 from batcher.core.result import Result
@@ -20,9 +23,10 @@ from batcher.observe.lines import Lines
 from batcher.observe.live import LiveProgress
 from batcher.observe.logs import log_event, logging_to
 from batcher.observe.pace import Pace, seconds_left, share_done
-from batcher.observe.plain import PlainProgress, wait_after
+from batcher.observe.plain import PlainProgress, progress_line, wait_after
 from batcher.observe.progress import choose_mode, make_progress, shown
 from batcher.observe.tally import Tally
+from tests.e2e.program import many
 
 
 class Terminal(io.StringIO):
@@ -203,6 +207,33 @@ def test_share_and_time_left(tally: Tally, now: list[float]) -> None:
     assert share_done(tally) == 0.25
     deliver(tally, 100)
     assert (share_done(tally), seconds_left(tally)) == (1.0, 0)
+
+
+def test_what_is_only_looked_at_is_done(tally: Tally, now: list[float]) -> None:
+    """A check has no outcome for good records: they count as done, with their rate and the time that is left."""
+    pace = Pace(tally)
+    tally.input_size = 4000
+    for _ in range(10):
+        tally.notice(RecordRead(99))
+        tally.passed += 1
+    now[0] += 10
+    assert (share_done(tally), seconds_left(tally), pace.mark()) == (0.25, 30, 1)
+    assert progress_line(tally, 1.0).startswith("0:10 10 of 10 read; 1/s; ")
+
+
+def test_check_tells_how_much_it_has_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end all records are done, good and bad ones."""
+    given = tmp_path / "given"
+    given.write_bytes(many(7) + b"{}\n")
+    seen: list[Tally] = []
+
+    def watched(mode: str, tally: Tally, *others: Any) -> object:
+        seen.append(tally)
+        return make_progress(mode, tally, *others)
+
+    monkeypatch.setattr("batcher.dry.make_progress", watched)
+    assert main(["check", str(given), "--results=none", "--progress=off"]) == 3
+    assert [(share_done(tally), tally.done, tally.records) for tally in seen] == [(1.0, 8, 1)]
 
 
 def test_share_and_time_left_of_a_run_that_was_resumed(tally: Tally, now: list[float]) -> None:

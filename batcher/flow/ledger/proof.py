@@ -22,7 +22,7 @@ from batcher.flow.lines import BATCH_LINES, Line
 
 _OPEN_AGAIN = "no outcome, and opened again"
 _DOUBLED = "more than one result line, and the later ones do not say why"
-_SHOWN = 5
+SHOWN = 5
 """Places that are named of each kind of finding."""
 
 
@@ -95,7 +95,7 @@ class Proof:
 
     def _find(self, kind: str, place: str) -> None:
         count, places = self.findings.get(kind, (0, []))
-        if len(places) < _SHOWN:
+        if len(places) < SHOWN:
             places.append(place)
         self.findings[kind] = (count + 1, places)
 

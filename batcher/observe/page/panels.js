@@ -105,11 +105,12 @@ function drawCharts(view) {
 
 const SHADES = ["accent", "delivered", "in_doubt", "rejected", "invalid", "sky", "unsent", "ink"];
 
-function drawSlots({ timeline }) {
+function drawSlots({ timeline, spent: told }) {
   const spent = Object.entries(timeline.columns).filter(([name]) => name.startsWith("slots."))
     .map(([name, values]) => [name.slice(6), values.reduce((sum, value) => sum + value, 0)]).filter(([, seconds]) => seconds > 0);
   const total = spent.reduce((sum, [, seconds]) => sum + seconds, 0);
   byId("slots-section").hidden = !total;
+  byId("spent").textContent = told;
   const bars = spent.map(([, seconds], index) => {
     const bar = make("div");
     bar.style.width = `${(100 * seconds) / total}%`;
@@ -185,6 +186,15 @@ function drawTables({ summary, timeline }) {
     ["received", bytes(sum("response_bytes"))]]));
 }
 
+function drawShards({ shards }) {
+  byId("shards-section").hidden = !shards.length;
+  const rows = shards.map((shard) => [shard.shard, number(shard.records), ...OUTCOMES.map(([name]) => number(shard.outcomes[name])),
+    number(shard.attempts), ...["p50", "p95", "p99"].map((share) => duration(shard.request_seconds[share])),
+    number(shard.records_per_second), span(shard.seconds), shard.exit_code === null ? "–" : shard.exit_code, shard.ledger]);
+  byId("shards").replaceChildren(table(["shard", "records", ...OUTCOMES.map(([, text]) => text), "attempts", "request p50", "p95", "p99",
+    "a second", "time", "exit", "ledger"], rows));
+}
+
 function drawMarks({ timeline }) {
   const rows = grouped(timeline.marks).map(({ at, kind, text, times, until }) => make("tr", {},
     make("td", {}, clock(at, true)), make("td", {}, words(kind)),
@@ -229,6 +239,6 @@ function keep(id, children, content) {
 }
 
 function drawAll(view) {
-  for (const draw of [drawHead, drawOutcomes, drawCharts, drawSlots, drawProblems, drawDoubt, drawTables, drawMarks, drawEnd]) draw(view);
+  for (const draw of [drawHead, drawOutcomes, drawCharts, drawSlots, drawProblems, drawDoubt, drawTables, drawShards, drawMarks, drawEnd]) draw(view);
   document.documentElement.dataset.drawn = String(1 + Number(document.documentElement.dataset.drawn || 0));
 }

@@ -1,0 +1,121 @@
+"""The ledgers of a run's shards, read together: that they are of one run, and which are missing or there twice."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batcher.errors import LedgerRefused
+from batcher.flow.ledger.store import Store
+from batcher.values import Shard
+
+_BOUND = ("endpoint", "operation", "defaults", "order", "skip", "input", "max-line-bytes", "input sizes")
+"""What the ledgers of one run are all bound to, beside number and way of its shards."""
+
+
+class Member(NamedTuple):
+    """One of the ledgers."""
+
+    path: str
+    store: Store
+    shard: Shard
+
+
+class Twice(NamedTuple):
+    """Two ledgers of one shard; they may be the same file."""
+
+    shard: Shard
+    paths: tuple[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {' and '.join(self.paths)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Ledgers of one run.
+
+    Attributes:
+        count: how many shards the run has.
+        by: how it is divided, ``key`` or ``range``.
+        members: a ledger of each shard that has one, in the order of the shards.
+        missing: shards without a ledger.
+        twice: ledgers of shards that have one among the members already.
+    """
+
+    count: int
+    by: str
+    members: tuple[Member, ...]
+    missing: tuple[Shard, ...]
+    twice: tuple[Twice, ...]
+
+    def refuse_twice(self) -> None:
+        """Raise ``LedgerRefused`` where a shard would be counted twice."""
+        if self.twice:
+            raise LedgerRefused(f"two ledgers are given of shard {self.twice[0]}; name one of each shard")
+
+
+@contextlib.contextmanager
+def open_shards(paths: Sequence[str]) -> Iterator[Shards]:
+    """The ledgers at *paths*, open for reading.
+
+    Raises:
+        LedgerRefused: one is no ledger or a damaged one, or they are not of one run; the first difference is named.
+        OutputFailed: one cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        found: dict[int, Member] = {}
+        twice = []
+        first, count, by = None, 0, ""
+        for path in paths:
+            store = stack.enter_context(contextlib.closing(Store(path)))
+            told = shard_of(store, path)
+            if told is None:
+                raise LedgerRefused(f"the ledger {path} is of a whole run: only shards of one run are told together")
+            shard, way = told
+            if first is None:
+                first, count, by = store, shard.count, way
+            _compare(first, paths[0], store, path)
+            if (shard.count, way) != (count, by):
+                raise _differ(path, f"{shard.count} shards by {way}", paths[0], f"{count} by {by}")
+            if (other := found.get(shard.index)) is not None:
+                twice.append(Twice(shard, (other.path, path)))
+            found.setdefault(shard.index, Member(path, store, shard))
+        missing = tuple(Shard(index, count) for index in range(count) if index not in found)
+        yield Shards(count, by, tuple(found[index] for index in sorted(found)), missing, tuple(twice))
+
+
+def shard_of(store: Store, path: str) -> tuple[Shard, str] | None:
+    """The shard to which the ledger at *path* is bound, and whether by ``key`` or ``range``; None for none.
+
+    Raises:
+        LedgerRefused: there can be no such shard.
+    """
+    shard, _, by = str(store.value("shard") or "none").partition(" by ")
+    if shard == "none":
+        return None
+    try:
+        index, count = map(int, shard.split("/"))
+    except ValueError as error:
+        raise damaged(path) from error
+    if not 0 <= index < count or by not in ("key", "range"):
+        raise damaged(path)
+    return Shard(index, count), by
+
+
+def damaged(path: str) -> LedgerRefused:
+    """The ledger at *path* is bound to what makes no shard."""
+    return LedgerRefused(f"the ledger {path} is damaged: it belongs to no shard that there can be")
+
+
+def _compare(first: Store, first_path: str, store: Store, path: str) -> None:
+    for name in _BOUND:
+        theirs, ours = store.value(name), first.value(name)
+        if theirs != ours:
+            raise _differ(path, f"{name} {theirs}", first_path, str(ours))
+
+
+def _differ(path: str, theirs: str, first_path: str, ours: str) -> LedgerRefused:
+    return LedgerRefused(f"not of one run: the ledger {path} belongs to {theirs}, and {first_path} to {ours}")
