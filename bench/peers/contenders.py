@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -94,6 +96,29 @@ def _install_node_soap() -> str | None:
     return f"npm install: {done.stderr.strip()[-300:]}" if done.returncode else None
 
 
+@cache
+def _compile_ours() -> str | None:
+    """Unpack a wheel of this tree that is compiled to C, made in a copy of it; why there is none, or None."""
+    folder = compiled()
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "tree"
+        shutil.copytree(_HERE.parents[1], copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "__pycache__"))
+        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", name, str(copy)]
+        environment = {**os.environ, "HATCH_BUILD_HOOK_ENABLE_MYPYC": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"it cannot be compiled: {done.stderr.strip()[-300:]}"
+        with zipfile.ZipFile(next(Path(name).glob("*.whl"))) as wheel:
+            wheel.extractall(folder)
+    return None
+
+
+def compiled() -> Path:
+    """Where our compiled modules are unpacked: outside the repository."""
+    return node_modules().parent / "compiled"
+
+
 def _wrk(work: Work) -> list[str]:
     seconds = 1 + round(work.count / _WRK_RATE)
     script = ["-s", str(_HERE / "post.lua"), work.url, "--", str(work.body), ACTION]
@@ -150,12 +175,13 @@ def _zeep_async(work: Work) -> list[str]:
     return [sys.executable, "-m", "bench.peers.zeep_async", *_from_wsdl(work)]
 
 
-def ours(*options: str) -> Callable[[Work], list[str]]:
-    """The program with *options*, of which ``{folder}`` is the folder that it may write to."""
+def ours(*options: str, of: Path | None = None) -> Callable[[Work], list[str]]:
+    """The program with *options*, of which ``{folder}`` is the folder that it may write to; *of* another tree."""
 
     def command(work: Work) -> list[str]:
         paths = [option.format(folder=work.folder) for option in options]
-        start = [sys.executable, "-m", "batcher", str(work.records), "--endpoint", work.url, "--progress", "plain"]
+        program = [sys.executable, "-m"] if of is None else ["env", f"PYTHONPATH={of}", sys.executable, "-P", "-m"]
+        start = [*program, "batcher", str(work.records), "--endpoint", work.url, "--progress", "plain"]
         results = ["--results", str(work.folder / "results"), "--rejects", str(work.folder / "rejects")]
         return [*start, *results, "--metrics-port", "0", "--concurrency", str(CONNECTIONS), *paths]
 
@@ -194,6 +220,24 @@ CONTENDERS = (
         ours("--order-by", "none", "--ledger", "{folder}/ledger"),
         delivered,
         nothing,
+    ),
+    Contender(
+        "veetro-batch compiled, everything on",
+        f"{_EVERYTHING}, ledger",
+        "order by key, as above",
+        1,
+        ours("--order-by", "none", "--ledger", "{folder}/ledger", of=compiled()),
+        delivered,
+        _compile_ours,
+    ),
+    Contender(
+        "veetro-batch compiled, no ledger",
+        _EVERYTHING,
+        "ledger, order by key",
+        1,
+        ours("--order-by", "none", of=compiled()),
+        delivered,
+        _compile_ours,
     ),
     Contender(
         "veetro-batch, no ledger",
