@@ -124,10 +124,8 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
         return Call(lambda: _say(version_text()))
     if command is SANDBOX:
         return _sandbox(_own(arguments))
-    if command in (RESULTS, STATUS):
-        return Call(lambda: _tell(arguments))
-    if command in (SETTLE, REPORT):
-        return _settle(arguments) if command is SETTLE else _report(arguments)
+    if command in (RESULTS, STATUS, SETTLE, REPORT):
+        return _of_ledger(arguments)
     secrets = [option.name for option in OPTIONS.values() if option.secret and command in _SENDING]
     gathered = gather([*command.options, *secrets], arguments.flags, environ)
     for warning in gathered.warnings:
@@ -202,13 +200,19 @@ def _act(arguments: Arguments, ledgers: tuple[str, ...], settings: Settings) -> 
     return render_command(settings, pretty="pretty" in arguments.switches)
 
 
-def _tell(arguments: Arguments) -> int:
-    """Tell what a ledger holds."""
-    from batcher.ledgers import results_command
+def _of_ledger(arguments: Arguments) -> Call:
+    """What is done with a ledger alone."""
+    command = arguments.command
+    if command is STATUS:
+        return Call(lambda: _status(arguments))
+    if command is RESULTS:
+        return _results(arguments)
+    return _settle(arguments) if command is SETTLE else _report(arguments)
+
+
+def _status(arguments: Arguments) -> int:
     from batcher.status import status_command
 
-    if arguments.command is RESULTS:
-        return results_command((arguments.ledger, *arguments.inputs))
     return status_command((arguments.ledger, *arguments.inputs), as_json="json" in arguments.switches)
 
 
@@ -245,6 +249,17 @@ def _settle(arguments: Arguments) -> Call:
         from batcher.settle import settle_command
 
         return _say(settle_command(arguments.ledger, own["line"], own["input"], arguments.switches))
+
+    return Call(act)
+
+
+def _results(arguments: Arguments) -> Call:
+    output = _own(arguments)["output"]
+
+    def act() -> int:
+        from batcher.ledgers import results_command
+
+        return results_command((arguments.ledger, *arguments.inputs), output)
 
     return Call(act)
 

@@ -86,6 +86,7 @@ _ALWAYS = (
     Switch("help", CONFIGURATION, "show this help and end"),
     Switch("version", CONFIGURATION, "show the version and end"),
 )
+_OR_OBJECT = ": a file, or an object at s3://, gs:// or az://"
 _RECORDS = ("soap", "order-by", "max-line-bytes", "default", "skip", "limit", "shard", "shard-by")
 
 SUBMIT = Command(
@@ -100,6 +101,7 @@ SUBMIT = Command(
         ),
         ("veetro-batch records.ndjson.gz --config veetro.toml --rejects rejects.ndjson", "a file, with settings"),
         ("veetro-batch check records.ndjson", "find bad records first; sends nothing"),
+        ("veetro-batch s3://acme/records.ndjson.zst --config veetro.toml --ledger acme.ledger", "an object in a store"),
     ),
     tuple(name for name, option in OPTIONS.items() if not option.secret and name != "allow-stale"),
     switches=(SHOW_CONFIG,),
@@ -197,13 +199,15 @@ SETTLE = Command(
 )
 RESULTS = Command(
     "results",
-    "LEDGER [LEDGER ...]",
+    "LEDGER [LEDGER ...] [-o PATH]",
     "Print every result line that the ledger holds, in the order in which the records finished.",
     (
         ("veetro-batch results acme.ledger > results.ndjson", "the whole results, whatever became of their file"),
+        ("veetro-batch results acme.ledger -o s3://acme/results.ndjson", "into object storage, whole or not at all"),
         ("veetro-batch results acme.ledger | grep -F in_doubt", "the records in doubt"),
         ("veetro-batch results shard-*.ledger > results.ndjson", "those of all shards"),
     ),
+    own=(Option("output", "PATH", PATH, "-", OUTPUT, f"where to write them{_OR_OBJECT}", short="o"),),
     inputs=False,
     ledger=True,
     shards=True,
@@ -246,7 +250,7 @@ REPORT = Command(
         ),
         ("veetro-batch report shard-*.ledger -o report.html", "of all shards of a run"),
     ),
-    own=(Option("output", "PATH", optional(PATH), None, OUTPUT, "where to write it", "required", short="o"),),
+    own=(Option("output", "PATH", optional(PATH), None, OUTPUT, f"where to write it{_OR_OBJECT}", "required", short="o"),),
     inputs=False,
     ledger=True,
     shards=True,

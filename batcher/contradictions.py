@@ -7,7 +7,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from batcher.core.fingerprint import input_name
 from batcher.errors import SettingsError
+from batcher.flow.stores import is_object
 
 if TYPE_CHECKING:
     from batcher.settings import Settings
@@ -20,6 +22,7 @@ def refuse_contradictions(settings: Settings) -> None:
     _refuse_unserved(settings)
     _refuse_login(settings)
     _refuse_clear_text(settings)
+    _refuse_clear_records(settings)
     _refuse_paths(settings)
 
 
@@ -103,11 +106,27 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _refuse_clear_records(settings: Settings) -> None:
+    """Records are people's data; what comes over plain http can be read, and changed, by everyone on the way."""
+    for path in settings.inputs:
+        if path[:7].lower() == "http://" and not is_loopback(host_of(path)):
+            problem = f"{input_name(path)} would come over plain http"
+            raise SettingsError("INPUT", problem, "use https (http is for loopback addresses)")
+
+
+def host_of(address: str) -> str | None:
+    """The server's name; None where *address* has none that can be read."""
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
 def _refuse_paths(settings: Settings) -> None:
     """No file is written twice, or written while it is read."""
     if settings.inputs.count("-") > 1:
         raise SettingsError("INPUT", "standard input, -, is named twice", "it can be read once")
-    taken = {_place(path): f"INPUT {path}" for path in settings.inputs if path != "-"}
+    taken = {_place(path): f"INPUT {input_name(path)}" for path in settings.inputs if path != "-"}
     for name in ("config", "password-file", "session-file", "ca-file", "client-cert", "client-key"):
         path = getattr(settings, name.replace("-", "_"))
         if path is not None:
@@ -116,6 +135,9 @@ def _refuse_paths(settings: Settings) -> None:
         path = getattr(settings, name.replace("-", "_"))
         if path in (None, "-", os.devnull):
             continue
+        if name != "ledger" and is_object(path):
+            remedy = "name a file; of a --ledger, veetro-batch results and report write objects with --output"
+            raise SettingsError(f"--{name}", f"{input_name(path)} is an object, and a run writes files", remedy)
         if _place(path) in taken:
             raise SettingsError(f"--{name}", f"{path} is {taken[_place(path)]} as well", "give it a path of its own")
         taken[_place(path)] = f"--{name}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -24,6 +25,7 @@ from batcher.flow.ledger.lock import standing_still
 from batcher.flow.ledger.proof import SHOWN, Proof
 from batcher.flow.ledger.shards import Shards, damaged, open_shards, shard_of
 from batcher.flow.ledger.store import Store
+from batcher.flow.objects import is_object, write_object
 from batcher.flow.output import LineFile
 from batcher.flow.rejects import Rejects
 from batcher.flow.source import FileSource, Source
@@ -36,24 +38,44 @@ _NOT_SO = 3
 FINAL = tuple(outcome for outcome in Outcome if outcome is not Outcome.UNSENT)
 
 
-def results_command(ledgers: Sequence[str]) -> int:
-    """Print every result line that *ledgers* hold, of each in the order in which its records finished.
+def results_command(ledgers: Sequence[str], output: str = "-") -> int:
+    """Write every result line that *ledgers* hold, of each in the order in which its records finished.
+
+    Args:
+        ledgers: their paths.
+        output: a path, the address of an object, or ``-`` for standard output.
 
     Raises:
+        SettingsError: *output* is a file of a ledger, or no object that can be written.
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
-        OutputFailed: one cannot be read, or standard output cannot be written.
+        OutputFailed: one cannot be read, or *output* cannot be written.
     """
+    refuse_ledgers(ledgers, output)
     if len(ledgers) == 1:
         with contextlib.closing(Store(ledgers[0])) as store:
-            print_pieces(store.lines("results"))
+            _write_pieces(store.lines("results"), output)
         return 0
     with open_shards(ledgers) as shards:
         shards.refuse_twice()
         if shards.missing:
             missing = ", ".join(map(str, shards.missing))
             sys.stderr.write(f"veetro-batch: warning: not all results: no ledger is given of the shards {missing}\n")
-        print_pieces(chain.from_iterable(member.store.lines("results") for member in shards.members))
+        _write_pieces(chain.from_iterable(member.store.lines("results") for member in shards.members), output)
     return 0
+
+
+def _write_pieces(pieces: Iterable[bytes], output: str) -> None:
+    if is_object(output):
+        write_object(output, pieces, "--output")
+    else:
+        print_pieces(pieces, output)
+
+
+def refuse_ledgers(ledgers: Sequence[str], output: str) -> None:
+    """Raise ``SettingsError`` where *output* would be written over a file of one of *ledgers*."""
+    for place in map(os.path.realpath, ledgers):
+        if os.path.realpath(output) in {f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
+            raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
 
 
 def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
@@ -181,15 +203,15 @@ async def _walk(source: Source, proof: Proof) -> None:
     proof.end()
 
 
-def print_pieces(pieces: Iterable[bytes]) -> None:
-    """To standard output; quietly less of it where the reader has gone.
+def print_pieces(pieces: Iterable[bytes], path: str = "-") -> None:
+    """To standard output, or the file at *path*; quietly less of it where the reader has gone.
 
     Raises:
-        OutputFailed: standard output is closed, or its disk is full.
+        OutputFailed: it is closed, or cannot be written.
     """
-    if sys.stdout is None:
+    if path == "-" and sys.stdout is None:
         raise OutputFailed("standard output is closed")
-    with contextlib.closing(LineFile("-")) as output:
+    with contextlib.closing(LineFile(path)) as output:
         try:
             for piece in pieces:
                 output.write(piece)

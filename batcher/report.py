@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,10 +14,11 @@ import orjson
 from batcher.core.fingerprint import display_name
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Problem
-from batcher.errors import SettingsError
 from batcher.flow.ledger import runs
 from batcher.flow.ledger.shards import Member, Shards, open_shards
 from batcher.flow.ledger.store import Store
+from batcher.flow.objects import is_object, write_object
+from batcher.ledgers import refuse_ledgers
 from batcher.observe.account import Account, add_counts, add_tally, read_account
 from batcher.observe.closing import PRECEDENCE
 from batcher.observe.files import refuse_unwritable, replace
@@ -31,17 +31,16 @@ from batcher.observe.view import Report
 
 
 def report_command(ledgers: Sequence[str], output: str) -> int:
-    """Write the report of *ledgers* to the file *output*, also while runs write them.
+    """Write the report of *ledgers* to *output*, a path or the address of an object, also while runs write them.
 
     Raises:
-        SettingsError: *output* is a file of a ledger.
+        SettingsError: *output* is a file of a ledger, or no object that can be written.
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         OutputFailed: one cannot be read, or *output* cannot be written.
     """
-    for place in map(os.path.realpath, ledgers):
-        if os.path.realpath(output) in {f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
-            raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
-    refuse_unwritable(output)
+    refuse_ledgers(ledgers, output)
+    if not is_object(output):
+        refuse_unwritable(output)
     if len(ledgers) == 1:
         with contextlib.closing(Store(ledgers[0])) as store:
             report = report_of(store, ledgers[0])
@@ -49,7 +48,11 @@ def report_command(ledgers: Sequence[str], output: str) -> int:
         with open_shards(ledgers) as shards:
             shards.refuse_twice()
             report = report_of_shards(shards)
-    replace(output, report_page(report.to_json()))
+    page = report_page(report.to_json())
+    if is_object(output):
+        write_object(output, [page], "--output")
+    else:
+        replace(output, page)
     return 0
 
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from batcher import __version__
 from batcher.commands import COMMANDS, PROGRAM, RESUBMIT, SETTLE, SHOW_CONFIG, SUBMIT, Command, Switch
 from batcher.config import closest
+from batcher.core.fingerprint import input_name
 from batcher.errors import SettingsError
 from batcher.options import Option
 from batcher.options.kinds import SWITCH
@@ -68,7 +69,9 @@ def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
     if command.ledger and not inputs:
         raise SettingsError("LEDGER", "is missing", "name the file that the run had as --ledger")
     if not (command.inputs or command.shards) and len(inputs) > command.ledger:
-        raise SettingsError(inputs[command.ledger], f"{command.name} reads no INPUT", f"see {command.name} --help")
+        raise SettingsError(
+            input_name(inputs[command.ledger]), f"{command.name} reads no INPUT", f"see {command.name} --help"
+        )
 
 
 def _unknown(flag: str, command: Command) -> tuple[str, str]:
@@ -144,8 +147,8 @@ def help_text(command: Command) -> str:
         parts.append(f"  LEDGER is the file that a run had as --ledger{rejects}{read}{shards}")
     if command.inputs:
         parts.append(
-            "  INPUT is a path or - (standard input, also the default when it is not a terminal);\n"
-            "  gzip and zstd are known by their first bytes"
+            "  INPUT is a path, an object (s3://, gs://, az://, https://) or - (standard input, also the\n"
+            "  default when it is not a terminal); gzip and zstd are known by their first bytes"
         )
     if command is SUBMIT:
         listed = "\n".join(_listed(word, other.summary) for word, other in COMMANDS.items())

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-from batcher.core.fingerprint import display_name
+from batcher.core.fingerprint import display_name, input_name
 from batcher.errors import OutputFailed
 from batcher.flow.ledger.writer import LedgerWriter
 from batcher.observe.account import read_account, write_account
@@ -186,7 +186,7 @@ class Watch:
 
 def told_settings(settings: Settings) -> dict[str, str]:
     """Each setting as people read it, by option's name, but for secrets and what may hold some."""
-    told = {"INPUT": ", ".join(settings.inputs)} if settings.inputs else {}
+    told = {"INPUT": ", ".join(map(input_name, settings.inputs))} if settings.inputs else {}
     for option in OPTIONS.values():
         if option.secret:
             continue

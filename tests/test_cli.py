@@ -105,8 +105,8 @@ def test_the_first_argument_of_some_commands_is_a_ledger(run: Run, monkeypatch: 
     monkeypatch.setenv("VEETRO_BATCH_LIMIT", "7")
     assert main(["verify", "kept", "a", "b"]) == main(["verify", "--limit", "5", "kept"]) == 3
     assert run.calls == [
-        ("results_command", ("kept",)),
-        ("results_command", ("one", "two")),
+        ("results_command", ("kept",), "-"),
+        ("results_command", ("one", "two"), "-"),
         ("status_command", ("kept",), False),
         ("status_command", ("--kept",), True),
         ("verify_command", ("kept",), Settings(inputs=("a", "b"), limit=7)),

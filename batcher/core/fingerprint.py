@@ -43,9 +43,24 @@ _VALUE = re.compile(
 )
 
 
+_ADDRESS = re.compile(r"(s3://|gs://|az://|https?://)(?:[^/?#]*@)?", re.IGNORECASE)
+
+
 def display_name(path: str) -> str:
     """The *path* of a file as text that can be written as UTF-8, whatever bytes its name has."""
     return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def input_name(path: str) -> str:
+    """The name of an input: of a file its path, of an object its address without what lets one read it.
+
+    That is what stands before the server's name, and on the web all behind the path: a signature may be in it.
+    """
+    found = _ADDRESS.match(path)
+    if found is None:
+        return display_name(path)
+    address = path[: found.end(1)] + path[found.end() :]
+    return display_name(re.split("[?#]", address)[0] if found[1].lower().startswith("http") else address)
 
 
 def one_line(text: str, limit: int = 500) -> str:

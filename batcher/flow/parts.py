@@ -1,4 +1,4 @@
-"""The lines of a plain file that begin in one part of it: those of all parts are the file's, each once.
+"""The lines of a plain file or object that begin in one part of it: those of all parts are the file's, each once.
 
 A line begins at the first byte of the file or behind an LF, and belongs to the part in which its first byte lies,
 however far it reaches. So a part that a long line covers has no line at all.
@@ -6,63 +6,46 @@ however far it reaches. So a part that a long line covers has no line at all.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 from batcher.core.shard import Part
 from batcher.errors import SettingsError
-from batcher.flow.inputs import STDIN, Unreadable, describe, is_compressed, open_input, read_chunks, reason
+from batcher.flow.inputs import Input
+from batcher.flow.unpacking import is_compressed
 
-_MAGIC_BYTES = 4
 
-
-def refuse_without_ranges(path: str, size: int | None) -> None:
-    """Raise ``SettingsError`` unless the input is a plain file; *size* is its size, None where it is no file."""
-    remedy = "unpack it first, or use --shard-by key"
-    if size is None or path == STDIN:
-        raise SettingsError("--shard-by", f"{describe(path)} is a stream, which has no ranges", "use --shard-by key")
-    try:
-        fd = open_input(path)
-        try:
-            compressed = is_compressed(os.read(fd, _MAGIC_BYTES))
-        finally:
-            os.close(fd)
-    except OSError:
-        return  # it is told when it is read
-    if compressed:
-        raise SettingsError("--shard-by", f"{describe(path)} is compressed, and can be read only as a whole", remedy)
+def refuse_without_ranges(given: Input) -> None:
+    """Raise ``SettingsError`` unless the input is a plain file or object."""
+    head = given.head()
+    if head is None:
+        raise SettingsError("--shard-by", f"{given.title} is a stream, which has no ranges", "use --shard-by key")
+    if is_compressed(head):
+        problem = f"{given.title} is compressed, and can be read only as a whole"
+        raise SettingsError("--shard-by", problem, "unpack it first, or use --shard-by key")
 
 
 def read_part(
-    path: str, part: Part, wake: int, count: Callable[[int], None], begin_at: Callable[[int], None]
+    given: Input, part: Part, wake: int, count: Callable[[int], None], begin_at: Callable[[int], None]
 ) -> Generator[bytes, None, None]:
-    """The bytes of all lines that begin in *part* of a file, with their line ends, in pieces of bounded size.
+    """The bytes of all lines that begin in *part* of an input, with their line ends, in pieces of bounded size.
 
     Args:
-        path: of a plain file.
+        given: plain, and with ranges.
         part: of its bytes.
         wake: a descriptor that becomes readable when reading shall stop.
         count: hears how many bytes of the part were read, before what they hold is yielded.
-        begin_at: hears at which byte the first line begins, where that is not the first one of the file.
+        begin_at: hears at which byte the first line begins, where that is not the first one of the input.
 
     Raises:
         Unreadable: it cannot be read on.
         Stopped: *wake* became readable.
     """
-    try:
-        fd = open_input(path)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise Unreadable("is no file any more")
-            at = max(part.begin - 1, 0)  # an LF there makes the part begin with a line
-            os.lseek(fd, at, os.SEEK_SET)
-            if part.begin < part.end:
-                yield from _lines(read_chunks(fd, wake), at, part, count, begin_at)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise Unreadable(reason(error)) from error
+    if part.begin == part.end:
+        return
+    at = max(part.begin - 1, 0)  # an LF there makes the part begin with a line
+    with closing(given.chunks(wake, at, part.end)) as chunks:
+        yield from _lines(chunks, at, part, count, begin_at)
 
 
 def _lines(

@@ -1,8 +1,8 @@
 """Inputs to batches of numbered lines, read ahead by a bounded amount.
 
-Files, pipes and standard input are read by one thread: a descriptor that we share with ``cat`` or the shell is never
-made non-blocking. Lines are handed out as soon as they are whole; while nobody takes them they gather to a batch, and
-when that is full the thread waits, and so does the writer of a pipe.
+Files, pipes, standard input and objects are read by one thread: a descriptor that we share with ``cat`` or the shell
+is never made non-blocking. Lines are handed out as soon as they are whole; while nobody takes them they gather to a
+batch, and when that is full the thread waits, and so does the writer of a pipe.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from typing import BinaryIO, Protocol
 
-from batcher.core.fingerprint import display_name
 from batcher.core.shard import KeyShard, LineShard, Part, RangeShard
 from batcher.errors import InputFailed, SettingsError
 from batcher.flow.given import IterableSource
-from batcher.flow.inputs import STDIN, Stopped, Unreadable, check, describe, descriptor, read_pieces
+from batcher.flow.inputs import STDIN, FileInput, Input, Stopped, Unreadable, descriptor
 from batcher.flow.lines import BATCH_BYTES, BATCH_LINES, Line, Splitter
+from batcher.flow.objects import ObjectInput, is_object
 from batcher.flow.parts import read_part, refuse_without_ranges
+from batcher.flow.unpacking import unpacked
 
 __all__ = ["FileSource", "IterableSource", "Line", "Source"]
 
@@ -53,13 +54,13 @@ class Source(Protocol):
 
 
 class FileSource:
-    """Lines of files, pipes and standard input, one input after another.
+    """Lines of files, pipes, standard input and objects, one input after another.
 
     Every path is checked at once, so that a typo in the last one is found before anything is sent; each is opened only
     when its turn comes.
 
     Args:
-        paths: paths, and ``-`` for standard input.
+        paths: paths, addresses of objects, and ``-`` for standard input.
         max_line_bytes: a longer line is handed out as a problem and is never held whole.
         skip: leave out so many lines at the beginning, over all inputs; blank ones do not count.
         limit: hand out only so many lines.
@@ -70,8 +71,8 @@ class FileSource:
         cut: the sizes by which the inputs were cut into ranges, as text; None where they were not.
 
     Raises:
-        InputFailed: a path does not exist, is a directory, or may not be read.
-        SettingsError: standard input is named twice, or an input has no ranges.
+        InputFailed: an input does not exist, is a directory, or may not be read.
+        SettingsError: standard input is named twice, an input has no ranges, or what reads objects is not installed.
     """
 
     def __init__(
@@ -86,20 +87,20 @@ class FileSource:
     ) -> None:
         if paths.count(STDIN) > 1:
             raise SettingsError("INPUT", "- is named twice", "standard input can be read only once")
-        self._paths = tuple(paths)
-        self._stdin = descriptor(stdin) if STDIN in paths else -1
+        fd = descriptor(stdin) if STDIN in paths else -1
+        self._inputs = [_find(path, fd) for path in paths]
         self._max_line_bytes = max_line_bytes
         self._skip = skip
         self._limit = limit
-        sizes = [check(path, self._stdin) for path in paths]
+        sizes = [given.size for given in self._inputs]
         known = [size for size in sizes if size is not None]
         self.total_bytes = sum(known) if len(known) == len(sizes) else None
         self.cut: str | None = None
         self._parts: list[Part | None] = [None] * len(sizes)
         self._keys = shard if isinstance(shard, KeyShard) else None
         if isinstance(shard, RangeShard):
-            for path, size in zip(paths, sizes, strict=True):
-                refuse_without_ranges(path, size)
+            for given in self._inputs:
+                refuse_without_ranges(given)
             parts = [shard.part(size) for size in known]
             self.total_bytes = sum(part.end - part.begin for part in parts)
             self.cut = ",".join(map(str, known))
@@ -216,8 +217,8 @@ class FileSource:
         skip, left = self._skip, self._limit
         if left == 0:
             return
-        for path, part in zip(self._paths, self._parts, strict=True):
-            with closing(self._lines(path, part, wake)) as batches:
+        for given, part in zip(self._inputs, self._parts, strict=True):
+            with closing(self._lines(given, part, wake)) as batches:
                 for batch in batches:
                     lines = batch[skip:]
                     skip -= len(batch) - len(lines)
@@ -229,30 +230,37 @@ class FileSource:
                     if left == 0:
                         return
 
-    def _lines(self, path: str, part: Part | None, wake: int) -> Generator[list[Line], None, None]:
-        name = display_name(path) if len(self._paths) > 1 else None
+    def _lines(self, given: Input, part: Part | None, wake: int) -> Generator[list[Line], None, None]:
+        name = given.name if len(self._inputs) > 1 else None
         splitter = Splitter(name, self._max_line_bytes, self._keys, within=part is not None)
-        if part is None:
-            whole = read_pieces(path, self._stdin, wake, self._count)
-        else:
-            whole = read_part(path, part, wake, self._count, splitter.begin_at)
         try:
-            with closing(whole) as pieces:
+            with closing(self._pieces(given, part, wake, splitter)) as pieces:
                 for piece in pieces:
                     yield from splitter.feed(piece)
             yield splitter.finish()
         except Unreadable as error:
-            raise InputFailed(_report(path, splitter, error)) from error
+            raise InputFailed(_report(given, splitter, error)) from error
+
+    def _pieces(self, given: Input, part: Part | None, wake: int, splitter: Splitter) -> Generator[bytes, None, None]:
+        if part is not None:
+            yield from read_part(given, part, wake, self._count, splitter.begin_at)
+            return
+        with closing(given.chunks(wake)) as chunks:
+            yield from unpacked(chunks, self._count)
 
     def _count(self, size: int) -> None:
         self._raw_bytes += size
 
 
-def _report(path: str, splitter: Splitter, error: Unreadable) -> str:
+def _find(path: str, stdin: int) -> Input:
+    return ObjectInput(path) if is_object(path) else FileInput(path, stdin)
+
+
+def _report(given: Input, splitter: Splitter, error: Unreadable) -> str:
     """What is wrong with an input, up to where it was read, and what to do."""
     cut = f"; line {splitter.number + 1} is not whole and was left out" if splitter.unfinished else ""
     return (
-        f"{describe(path)}: {error}; it was read up to the end of line {splitter.number} "
+        f"{given.title}: {error}; it was read up to the end of line {splitter.number} "
         f"(byte {splitter.offset:,} of its text){cut}. Mend it or get a whole copy, then run again: "
         "with the same --ledger the run goes on from there, without one --skip leaves out what was read"
     )

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batcher.flow.inputs import PIECE_BYTES, Unreadable, _decoded
+from batcher.flow.inputs import PIECE_BYTES, Unreadable
+from batcher.flow.unpacking import unpacked
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -31,7 +32,7 @@ def decoded(raw: bytes, step: int | None = None) -> tuple[bytes, str | None]:
     pieces = []
     counted: list[int] = []
     try:
-        for piece in _decoded((raw[begin : begin + step] for begin in range(0, len(raw), step)), counted.append):
+        for piece in unpacked((raw[begin : begin + step] for begin in range(0, len(raw), step)), counted.append):
             assert 0 < len(piece) <= max(PIECE_BYTES, len(raw))
             pieces.append(piece)
     except Unreadable as error:
@@ -81,7 +82,7 @@ def test_what_was_read_keeps_pace_with_what_it_holds(compress: Callable[[bytes],
     raw = compress(text)
     counted: list[int] = []
     had = 0
-    for piece in _decoded(iter([raw]), counted.append):
+    for piece in unpacked(iter([raw]), counted.append):
         had += len(piece)
         assert abs(sum(counted) / len(raw) - had / len(text)) < 0.05
     assert (sum(counted), had) == (len(raw), len(text))
@@ -148,7 +149,7 @@ def test_a_bomb_does_not_grow_beyond_its_pieces(kind: str) -> None:
     size = 0
     tracemalloc.start()
     try:
-        for piece in _decoded(iter([raw]), ignore):
+        for piece in unpacked(iter([raw]), ignore):
             size += len(piece)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -161,4 +162,4 @@ def test_many_tiny_members_are_read_as_they_come() -> None:
     """One member a record, as appending programs write them: thousands in one read."""
     member = gzip.compress(b"x\n")
 
-    assert b"".join(_decoded(iter([member * 5000]), ignore)) == b"x\n" * 5000
+    assert b"".join(unpacked(iter([member * 5000]), ignore)) == b"x\n" * 5000
