@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 WINDOW_BYTES = 32 * 1024 * 1024
 """Bytes of one request: enough that asking costs nothing beside reading. They are not held: pieces are."""
-_IN_VAIN = 5
+IN_VAIN = 5
 """Requests in a row that bring not one byte, until an object cannot be read: minutes, as obstore repeats each."""
-_PAUSE = 0.5
+PAUSE = 0.5
 """Seconds before the second of them, twice as long before each further one."""
 _CHANGED = (
     "has changed since the run began, and its parts would be mixed with those of another object: keep it as it is while"
@@ -83,7 +83,7 @@ class ObjectInput:
                 except (BaseError, OSError, ValueError) as error:
                     in_vain += 1
                     self._refuse(error, at, in_vain)
-                    runner.run(_unless_woken(wake, asyncio.sleep(_PAUSE * 2 ** (in_vain - 1))))
+                    runner.run(_unless_woken(wake, asyncio.sleep(PAUSE * 2 ** (in_vain - 1))))
 
     def _window(self, runner: asyncio.Runner, wake: int, at: int, end: int | None) -> Generator[bytes, None, None]:
         """What one request brings, from the byte *at* on."""
@@ -116,7 +116,7 @@ class ObjectInput:
         if isinstance(error, gone) or status_of(error) == _NOT_SATISFIABLE:
             raise Unreadable(_CHANGED) from None
         denied = exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.NotSupportedError
-        if in_vain >= _IN_VAIN or isinstance(error, denied) or not (self._ranges or at == 0):
+        if in_vain >= IN_VAIN or isinstance(error, denied) or not (self._ranges or at == 0):
             raise Unreadable(f"{in_words(error, self._address)} (asked for byte {at:,} and following)") from None
 
     def _look(self) -> ObjectMeta:

@@ -25,8 +25,8 @@ _CLIENT: ClientConfig = {
     "read_timeout": timedelta(seconds=60),
     "timeout": timedelta(days=1),  # of a whole answer, which takes as long as the run is busy with it
 }
-_EAGER: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
-_PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
+EAGER: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
+PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 
 _SCHEME = re.compile(r"(s3|gs|az|https?)://", re.IGNORECASE)
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -80,7 +80,7 @@ def open_store(address: str, option: str, *, patient: bool) -> tuple[Store, str]
         problem = f"{name} is an object, and what reads objects is not installed"
         raise SettingsError(option, problem, EXTRA) from error
     scheme = scheme_of(address)
-    retries = _PATIENT if patient else _EAGER
+    retries = PATIENT if patient else EAGER
     host, key = _taken_apart(address, scheme)
     if not host or not key or key.endswith("/"):
         problem = f"{name} names no object"

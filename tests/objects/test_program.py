@@ -1,0 +1,169 @@
+"""The program with objects: every command that reads or writes them, what it ends with, and what it never tells."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from batcher.sandbox import Sandbox
+from tests.e2e.program import ROOT, Done, Program, many, read_lines
+from tests.objects.store import BUCKET, SECRET, Bucket, environ
+
+
+def test_a_run_from_object_to_object(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
+    """Check, submit, resume, verify, results and report; the ledger knows the input by its content."""
+    plain, packed = bucket.put("in/a.ndjson", many(40)), bucket.put("in/b.ndjson.gz", gzip.compress(many(20)))
+    store = environ(bucket.port)
+    run = (plain, packed, "--endpoint", sandbox.url, "--ledger=run.ledger", "--results=none", "--summary=run.json")
+    checked = program.run("check", plain, packed, environ=store)
+    assert (checked.code, checked.out) == (0, b"")
+    assert "60 records" in checked.err
+    assert program.run(*run, environ=store).code == 0
+    assert sandbox.stats().requests == 60
+    again = program.run(*run, environ=store)
+    assert (again.code, sandbox.stats().requests) == (0, 60)
+    assert program.run("verify", "run.ledger", plain, packed, environ=store).code == 0
+
+    written = program.run("results", "run.ledger", "--output", f"s3://{BUCKET}/out/results.ndjson", environ=store)
+    assert (written.code, written.out, written.err) == (0, b"", "")
+    results = read_lines(bucket.get("out/results.ndjson"))
+    assert sorted((each["input"], each["line"], each["outcome"]) for each in results) == [
+        *((plain, line, "delivered") for line in range(1, 41)),
+        *((packed, line, "delivered") for line in range(1, 21)),
+    ]
+    assert bucket.get("out/results.ndjson") == program.run("results", "run.ledger").out
+    reported = program.run("report", "run.ledger", "-o", f"s3://{BUCKET}/out/report.html", environ=store)
+    assert (reported.code, reported.err) == (0, "")
+    assert bucket.get("out/report.html").startswith(b"<!doctype html>")
+
+
+def test_results_to_a_file(program: Program, sandbox: Sandbox) -> None:
+    """The lines that standard output gets, in a file for its owner alone; never over the ledger."""
+    assert program.run("--endpoint", sandbox.url, "--ledger=l", "--results=none", given=many(3)).code == 0
+    assert program.run("results", "l", "-o", "out").out == b""
+    path = program.directory / "out"
+    assert path.read_bytes() == program.run("results", "l").out
+    assert path.stat().st_mode & 0o777 == 0o600
+    refused = program.run("results", "l", "-o", "l")
+    assert (refused.code, refused.out) == (2, b"")
+    assert "would be lost" in refused.err
+    assert program.run("verify", "l", "-", given=many(3)).code == 0
+
+
+def test_range_shards_do_what_one_run_does(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
+    """Each record is applied once."""
+    address = bucket.put("shards.ndjson", many(90))
+    store = environ(bucket.port)
+    for index in range(3):
+        done = program.run(address, "--endpoint", sandbox.url, f"--shard={index}/3", "--shard-by=range", environ=store)
+        assert (done.code, done.outcomes) == (0, {"delivered": len(done.results)})
+    assert sandbox.stats().applied == {f"S-{number}": 1 for number in range(1, 91)}
+
+
+def test_objects_that_cannot_be_read(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
+    """Exit 9, nothing is sent, and the message names the object, what is wrong, and what to do."""
+    there = bucket.put("there", many(1))
+    store = environ(bucket.port)
+    web = f"http://127.0.0.1:{bucket.port}/{BUCKET}/there"
+    cases = {
+        (f"s3://{BUCKET}/nowhere", ""): ("there is no such object", "AWS_ENDPOINT_URL"),
+        ("s3://nobody-has-this/there", ""): ("there is no such bucket", "AWS_REGION"),
+        (there, "AWS_SKIP_SIGNATURE"): ("access is denied (403", "AWS_ACCESS_KEY_ID"),
+        (web, ""): ("access is denied (403", "may have expired"),
+        (there, "AWS_ENDPOINT_URL"): ("cannot be reached", "AWS_ENDPOINT_URL"),
+        (there, "AWS_ALLOW_HTTP"): ("over plain http", "AWS_ALLOW_HTTP=true"),
+    }
+    others = {"AWS_SKIP_SIGNATURE": "true", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "false"}
+    begun = {
+        case: program.start(
+            case[0], "--endpoint", sandbox.url, environ={**store, **({case[1]: others[case[1]]} if case[1] else {})}
+        )
+        for case in cases
+    }
+    for case, process in begun.items():
+        done = program.finish(process)
+        assert (done.code, done.out) == (9, b""), done.err
+        assert done.err.startswith(f"veetro-batch: error: {case[0]}: ")
+        for words in cases[case]:
+            assert words in done.err
+        assert done.err.count("\n") == 1
+    assert sandbox.stats().requests == 0
+
+
+def test_what_makes_no_sense(program: Program, bucket: Bucket) -> None:
+    """Exit 2: no object, records over plain http, files of a run in a store, an object on the web as an output."""
+    common = ("--endpoint", "http://127.0.0.1:9")
+    cases = {
+        ("s3://acme", *common): "INPUT: s3://acme names no object",
+        ("http://user:pw@example.com/a?sig=x", *common): "INPUT: http://example.com/a would come over plain http",
+        ("-", "--results=s3://acme/r", *common): "--results: s3://acme/r is an object, and a run writes files",
+        ("az://container/blob", *common): "INPUT: az://container/blob: the settings of its store are wrong",
+        (
+            "results",
+            "ledger",
+            "-o",
+            "https://example.com/r?sig=x",
+        ): "--output: https://example.com/r is on a web server",
+    }
+    (program.directory / "ledger").touch()
+    program.run("--endpoint", "http://127.0.0.1:9", "--ledger=ledger", "--limit=0", given=many(1))
+    begun = {case: program.start(*case, environ=environ(bucket.port)) for case in cases}
+    for case, process in begun.items():
+        done = program.finish(process)
+        assert (done.code, done.out) == (2, b""), done.err
+        assert done.err.startswith(f"veetro-batch: error: {cases[case]}"), done.err
+
+
+def test_without_the_extra(program: Program, tmp_path: Path) -> None:
+    """Exit 2, and what to install; files do not need it."""
+    missing = tmp_path / "missing"
+    missing.mkdir()
+    (missing / "obstore.py").write_text("raise ModuleNotFoundError('obstore')")
+    environ = {"PYTHONPATH": f"{missing}:{ROOT}"}
+    (program.directory / "in").write_bytes(many(1))
+    assert program.run("check", "in", environ=environ).code == 0
+    done = program.run("check", "s3://acme/in", environ=environ)
+    assert (done.code, done.out) == (2, b"")
+    assert "pip install 'veetro-batch[objects]'" in done.err
+
+
+@pytest.mark.parametrize("address", ["signed", "stored"])
+def test_secrets_are_told_nowhere(program: Program, sandbox: Sandbox, bucket: Bucket, address: str) -> None:
+    """Neither the signature of an address nor a key of the environment: not on the screen, nor in any file."""
+    bucket.put("secret", many(5) + b"{}\n")
+    bucket.put("secret2", many(5))
+    given = [bucket.signed(key) if address == "signed" else f"s3://{BUCKET}/{key}" for key in ("secret", "secret2")]
+    hidden = [part for each in given for part in each.partition("?")[2].split("&") if "Signature=" in part] + [SECRET]
+    assert len(hidden) == (3 if address == "signed" else 1)
+    store = environ(bucket.port)
+    files = ("ledger", "results", "rejects", "summary", "report")
+    written = [f"--{name}={name}" for name in files]
+    log = ("--log-level=debug", "--log-format=json")
+    done = [program.run(*given, "--endpoint", sandbox.url, *written, *log, environ=store)]
+    assert done[0].code == 3
+    bucket.put("secret", many(7))
+    done.append(program.run(*given, "--endpoint", sandbox.url, *written, *log, environ=store))
+    assert done[1].code == 9
+    bucket.delete("secret")
+    done.append(program.run(*given, "--endpoint", sandbox.url, *log, environ=store))
+    assert done[2].code == 9
+    done.append(program.run("status", "ledger", given[0], environ=store))
+    assert done[3].code == 2
+    done.append(program.run(*given, "--endpoint", sandbox.url, "--show-config", environ=store))
+    names = {path.partition("?")[0] for path in given}
+    results = read_lines((program.directory / "results").read_bytes())
+    assert {result["input"] for result in results} == names
+    shown = [_text(each) for each in done] + [
+        path.read_bytes() for path in program.directory.iterdir() if path.is_file()
+    ]
+    assert len(shown) >= len(done) + len(files)
+    for text in shown:
+        assert not [secret for secret in hidden if secret.encode() in text]
+    assert "report" in json.loads((program.directory / "summary").read_text())["files"]
+
+
+def _text(done: Done) -> bytes:
+    return done.out + done.err.encode()
