@@ -39,6 +39,8 @@ _CHANGED = (
     "has changed since the run began, and its parts would be mixed with those of another object: keep it as it is while"
     " a run reads it, under a new name for new records"
 )
+_GLANCE = 0.1
+"""Seconds between two looks whether the task that waits was cancelled."""
 _PART_BYTES = 8 * 1024 * 1024
 """Of an object that is written; a store takes 10,000 of them (S3), which makes 80 GB."""
 _PARTS_AT_ONCE = 2
@@ -211,6 +213,14 @@ def _settle(woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
+def _task() -> asyncio.Task[Any] | None:
+    """The task that waits here, if one does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop
+        return None
+
+
 def _aside(look: Callable[[], T]) -> T:
     """What *look* gives, in a thread: a signal ends the wait for it, which may be one for a store that is silent."""
     done: list[T] = []
@@ -224,7 +234,11 @@ def _aside(look: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, name="veetro-batch look", daemon=True)
     thread.start()
-    thread.join()
+    task = _task()
+    while thread.is_alive():
+        thread.join(_GLANCE)
+        if task is not None and task.cancelling():  # Ctrl-C does that, and nobody would hear of it while we wait here
+            raise asyncio.CancelledError
     if failed:
         raise failed[0]
     return done[0]

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=10),
-    "read_timeout": timedelta(seconds=60),
     "timeout": timedelta(days=1),  # of a whole answer, which takes as long as the run is busy with it
 }
 EAGER: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
@@ -86,7 +85,11 @@ def open_store(address: str, option: str, *, patient: bool) -> tuple[Store, str]
         problem = f"{name} names no object"
         raise SettingsError(option, problem, "write scheme, bucket and key, such as s3://bucket/records.ndjson")
     try:
-        client: ClientConfig = {**_CLIENT, "allow_http": _is_clear_text_allowed(address, scheme)}
+        client: ClientConfig = {
+            **_CLIENT,
+            "read_timeout": timedelta(seconds=60 if patient else 10),  # without a byte
+            "allow_http": _is_clear_text_allowed(address, scheme),
+        }
         if scheme == "s3":
             return stores.S3Store(host, client_options=client, retry_config=retries), key
         if scheme == "gs":

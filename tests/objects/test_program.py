@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,21 @@ def test_objects_that_cannot_be_read(program: Program, sandbox: Sandbox, bucket:
             assert words in done.err
         assert done.err.count("\n") == 1
     assert sandbox.stats().requests == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_store_is_silent(program: Program, number: signal.Signals) -> None:
+    """The run has not begun: one signal ends it with 6, not only once the store has answered."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = program.start(
+            "s3://acme/in", "--endpoint", "http://127.0.0.1:9", environ=environ(silent.getsockname()[1])
+        )
+        asked, _ = silent.accept()
+        with asked:
+            asked.recv(1)
+            process.send_signal(number)
+            done = program.finish(process)
+            assert (done.code, done.out, done.err) == (6, b"", "veetro-batch: interrupted\n")
 
 
 def test_what_makes_no_sense(program: Program, bucket: Bucket) -> None:
