@@ -250,7 +250,9 @@ REPORT = Command(
         ),
         ("veetro-batch report shard-*.ledger -o report.html", "of all shards of a run"),
     ),
-    own=(Option("output", "PATH", optional(PATH), None, OUTPUT, f"where to write it{_OR_OBJECT}", "required", short="o"),),
+    own=(
+        Option("output", "PATH", optional(PATH), None, OUTPUT, f"where to write it{_OR_OBJECT}", "required", short="o"),
+    ),
     inputs=False,
     ledger=True,
     shards=True,
