@@ -167,7 +167,7 @@ def test_secrets_are_told_nowhere(program: Program, sandbox: Sandbox, bucket: Bu
     bucket.delete("secret")
     done.append(program.run(*given, "--endpoint", sandbox.url, *log, environ=store))
     assert done[2].code == 9
-    done.append(program.run("status", "ledger", given[0], environ=store))
+    done.append(program.run("settle", "ledger", given[0], environ=store))
     assert done[3].code == 2
     done.append(program.run(*given, "--endpoint", sandbox.url, "--show-config", environ=store))
     names = {path.partition("?")[0] for path in given}
