@@ -293,3 +293,29 @@ async def test_headers_that_change_are_sent_as_they_are(serve: Serve, connect: C
     seen = [(request.header("VeetroSession"), request.header("Content-Length")) for request in server.requests]
     assert seen == [("first", "1"), ("second", "2"), (None, "0")]
     assert [request.header("User-Agent") == "other" for request in server.requests] == [False, False, True]
+
+
+async def test_a_head_that_repeats_is_parsed_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five like answers the first alone is read by a parser; an interim answer before one is read by it again."""
+    parsed: list[Reader] = []
+    begin = Reader.set_response_params
+
+    def note(reader: Reader, **options: object) -> None:
+        parsed.append(reader)
+        begin(reader, **options)
+
+    monkeypatch.setattr(Reader, "set_response_params", note)
+
+    async def script(peer: Peer) -> None:
+        for parts in ([HEAD + b"ok"], [HEAD + b"ok"], [HEAD + b"ok"], [b"HTTP/1.1 100 C\r\n\r\n" + HEAD + b"ok"]):
+            await peer.request()
+            await peer.send(*parts)
+
+    server = await serve(script)
+    transport = LeaseTransport(Route(server.url))
+    try:
+        for times in (1, 1, 1, 2):
+            assert (await transport.exchange(b"x", {})).body == b"ok"
+            assert len(parsed) == times
+    finally:
+        await transport.close()

@@ -7,30 +7,10 @@ timer, set to the oldest, serves them all. A timer and a timeout context for eac
 from __future__ import annotations
 
 import asyncio
+from typing import Any, TypeAlias
 
-
-class Deadline:
-    """The deadline of one exchange, run by one task."""
-
-    __slots__ = ("_cancelling", "at", "reached", "task", "watch")
-
-    def __init__(self, watch: Deadlines, task: asyncio.Task[object], at: float) -> None:
-        self.watch = watch
-        self._cancelling = task.cancelling()
-        self.task = task
-        self.at = at
-        self.reached = False
-
-    def end(self) -> bool:
-        """The exchange has ended; call it exactly once.
-
-        Returns:
-            Whether a cancellation that the task now sees is this deadline's, and not (also) somebody else's.
-        """
-        if not self.reached:
-            self.watch.forget(self)
-            return False
-        return self.task.uncancel() <= self._cancelling
+Exchanging: TypeAlias = asyncio.Task[Any]
+"""A task that makes an exchange."""
 
 
 class Deadlines:
@@ -45,23 +25,31 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self.timeout = timeout
         self.closed = False
-        self._open: dict[Deadline, None] = {}
+        # By task, which makes one exchange at a time: the deadline, and how often it had been asked to cancel before.
+        self._open: dict[Exchanging, tuple[float, int]] = {}
+        self._reached: dict[Exchanging, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> Deadline:
-        """Start the clock for an exchange of the current task."""
+    def begin(self) -> Exchanging:
+        """Start the clock for an exchange of the current task, which is given back."""
         task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an exchange needs a task to run in")
-        deadline = Deadline(self, task, self._loop.time() + self.timeout)
-        self._open[deadline] = None
+        at = self._loop.time() + self.timeout
+        self._open[task] = at, task.cancelling()
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline.at, self._expire)
-        return deadline
+            self._timer = self._loop.call_at(at, self._expire)
+        return task
 
-    def forget(self, deadline: Deadline) -> None:
-        """Take *deadline* out: its exchange is over."""
-        del self._open[deadline]
+    def end(self, task: Exchanging) -> bool:
+        """The exchange of *task* has ended; call it exactly once.
+
+        Returns:
+            Whether a cancellation that the task now sees is its deadline's, and not (also) somebody else's.
+        """
+        if self._open.pop(task, None) is not None:
+            return False
+        return task.uncancel() <= self._reached.pop(task)
 
     def close(self) -> None:
         """Stop the timer, and end what is under way as if its time were up."""
@@ -69,21 +57,19 @@ class Deadlines:
             self._timer.cancel()
             self._timer = None
         self.closed = True
-        for deadline in self._open:
-            self._reach(deadline)
-        self._open.clear()
+        for task in list(self._open):
+            self._reach(task)
 
-    def _reach(self, deadline: Deadline) -> None:
-        deadline.reached = True
-        deadline.task.cancel()
+    def _reach(self, task: Exchanging) -> None:
+        _, self._reached[task] = self._open.pop(task)
+        task.cancel()
 
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
         while self._open:
-            deadline = next(iter(self._open))
-            if deadline.at > now:
-                self._timer = self._loop.call_at(deadline.at, self._expire)
+            task, (at, _) = next(iter(self._open.items()))
+            if at > now:
+                self._timer = self._loop.call_at(at, self._expire)
                 return
-            del self._open[deadline]
-            self._reach(deadline)
+            self._reach(task)

@@ -19,22 +19,22 @@ from aiohttp import (
 from aiohttp.http import HttpProcessingError
 
 from batcher.errors import ConnectFailed, ConnectionLost, ReplyTimeout, ReplyUnreadable, TransportError
-from batcher.flow.transport.deadlines import Deadline
+from batcher.flow.transport.deadlines import Deadlines, Exchanging
 from batcher.flow.transport.upload import Upload
 
 
-def ending(error: BaseException, deadline: Deadline, upload: Upload) -> BaseException:
+def ending(error: BaseException, deadlines: Deadlines, task: Exchanging, upload: Upload) -> BaseException:
     """What the exchange of *upload* raises that *error* has ended, which is *error* itself where it is not foreign.
 
-    It ends the exchange's *deadline* too.
+    It ends the deadline of the exchange, which *task* makes, too.
     """
-    overdue = deadline.end()
+    overdue = deadlines.end(task)
     if not isinstance(error, asyncio.CancelledError):
         # Whatever a peer can provoke in a foreign library ends this exchange, and not the run.
         return failure(error, upload) if isinstance(error, Exception) else error
     if overdue:
-        return _cut_off(upload) if deadline.watch.closed else _out_of_time(upload, deadline.watch.timeout)
-    if deadline.task.cancelling():
+        return _cut_off(upload) if deadlines.closed else _out_of_time(upload, deadlines.timeout)
+    if task.cancelling():
         return error
     # Nobody cancelled this task: the pool was closed under it.
     return _cut_off(upload)

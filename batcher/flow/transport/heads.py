@@ -7,6 +7,8 @@ from aiohttp.http import RawResponseMessage
 
 _KEPT = 256
 """Heads kept at once, of about a kilobyte each; a server's clock makes new ones every second."""
+_FINAL = 200
+"""The least status that is no interim answer."""
 
 
 class Heads:
@@ -33,7 +35,8 @@ class Heads:
         end = data.find(b"\r\n\r\n") + 4
         size = len(data) - end
         if (
-            content.is_eof()
+            message.code >= _FINAL
+            and content.is_eof()
             and content.total_bytes == size
             and message.headers.get(hdrs.CONTENT_LENGTH) == str(size)
             and not message.should_close

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 
-from aiohttp import ClientTimeout, hdrs
+from aiohttp import ClientTimeout, StreamReader, hdrs
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
 
 from batcher.errors import ConnectFailed
 from batcher.flow.transport.deadlines import Deadlines
@@ -70,19 +71,18 @@ class Lease:
                 if body:
                     await self.reader.drain()
 
-    async def receive(self, upload: Upload) -> Answer:
-        """The whole answer to what was sent."""
-        message, content = await self.reader.answer()
+    async def finish(self, message: RawResponseMessage, content: StreamReader | bytes, upload: Upload) -> Answer:
+        """The whole answer, of which *message* has come: skips interim answers and reads the body."""
         # What is said in between is skipped; but 101 is an answer, if to another question.
         while 100 <= message.code <= 199 and message.code != 101:  # noqa: PLR2004
             message, content = await self.reader.answer()
-        headers = message.headers
-        body = content if isinstance(content, bytes) else await read_body(headers, content, upload)
-        return tuple.__new__(Answer, (message.code, headers, decode_body(headers, body)))
+        body = content if isinstance(content, bytes) else await read_body(message.headers, content, upload)
+        return Answer(message.code, message.headers, decode_body(message.headers, body))
 
     def reusable(self, upload: Upload) -> bool:
         """Whether the answer that was read has left nothing behind, and came after the whole *upload* had left."""
-        return upload.sent and not self.reader.should_close and not self.transport.get_write_buffer_size()
+        reader = self.reader
+        return (reader.clean or not reader.should_close) and upload.sent and not self.transport.get_write_buffer_size()
 
     def end(self) -> None:
         """Cut the connection and give its place back.
@@ -135,21 +135,26 @@ class LeaseTransport:
         """
         upload = Upload(len(body))
         lease: Lease | None = None
-        deadline = self._deadlines.begin()
+        task = self._deadlines.begin()
         try:
             head = self._head(headers, len(body))
             lease = self._take(upload) or await self._connect(upload)
             lease.send(head, body, upload)
-            answer = await lease.receive(upload)
+            message, content = await lease.reader.answer()
+            if lease.reader.clean and isinstance(content, bytes):
+                known = message.headers
+                answer = tuple.__new__(Answer, (message.code, known, decode_body(known, content)))
+            else:
+                answer = await lease.finish(message, content, upload)
         except BaseException as error:
             if lease is not None:
                 lease.end()
-            reason = ending(error, deadline, upload)
+            reason = ending(error, self._deadlines, task, upload)
             self._pool.learn_from(reason)
             if reason is error:
                 raise
             raise reason from error
-        deadline.end()
+        self._deadlines.end(task)
         self._keep(lease, upload)
         return answer
 

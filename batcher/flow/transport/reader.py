@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Awaitable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import StreamReader
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import set_exception
 from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import EofStream
 
 from batcher.core.slots import Wait
 from batcher.errors import ReplyUnreadable
@@ -26,6 +27,9 @@ A body of the largest size leaves room for it in chunks of as few as 128 bytes. 
 to their body, or send it byte by byte, would keep the event loop busy until their deadline.
 """
 
+Arrived: TypeAlias = tuple[RawResponseMessage, StreamReader | bytes]
+"""The head of an answer, and its body, or what that is to be read from."""
+
 _HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # Linux alone has the former: the peer has ended its half
 
 
@@ -33,6 +37,8 @@ class Reader(ResponseHandler):
     """aiohttp's reader, which takes nothing between two exchanges for an answer.
 
     Attributes:
+        clean: the last request has its whole answer, and nothing has happened since: nothing that ``should_close`` asks
+            about can have changed.
         over_tls: whether what we write is encrypted first.
         until: when it is too old to be used again, by the loop's clock.
     """
@@ -44,6 +50,9 @@ class Reader(ResponseHandler):
         self._asked = False
         self._waiting = False
         self._arrived = 0
+        self._answer: asyncio.Future[Arrived] | None = None
+        self._message: Any = None
+        self.clean = False
         self.over_tls = False
         self.until = 0.0
         self._look = select.poll()
@@ -64,13 +73,14 @@ class Reader(ResponseHandler):
         a request would be lost in the first case and get a foreign answer in the second. So the system is asked.
         """
         transport = self.transport
-        if transport is None or transport.is_closing() or self.should_close:
+        if transport is None or transport.is_closing() or not (self.clean or not self.should_close):
             return False
         return not self._look.poll(0)
 
     def ask(self) -> None:
         """Expect the answer to one request, which begins to leave us."""
         self._asked = True
+        self.clean = False
         self._wait.begin(monotonic())
 
     def wait(self) -> None:
@@ -79,9 +89,14 @@ class Reader(ResponseHandler):
             self._waiting = True
             self._wait.begin(monotonic())
 
-    def answer(self) -> Awaitable[tuple[RawResponseMessage, StreamReader | bytes]]:
-        """The next answer, or interim answer: its head, and its body, or what the body is to be read from."""
-        return self.read()
+    def answer(self) -> asyncio.Future[Arrived]:
+        """The next answer, or interim answer."""
+        self._answer = answer = self._loop.create_future()
+        if self._buffer:
+            answer.set_result(self._buffer.popleft()[0])
+        elif self._eof:
+            answer.set_exception(self._exception or EofStream())
+        return answer
 
     def rest(self) -> None:
         """Expect nothing: without a parser, whatever arrives is kept as it is, and shows in ``should_close``."""
@@ -93,6 +108,7 @@ class Reader(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Read what has arrived; the event loop calls it."""
         if not (self._asked and data):
+            self.clean = False
             if self._waiting:
                 self._waiting = False
                 self._wait.end(monotonic())
@@ -105,19 +121,32 @@ class Reader(ResponseHandler):
         self._wait.end(monotonic())
         whole = self._heads.whole(data)
         if whole is not None:
-            self.feed_data(whole)  # type: ignore[arg-type]  # answer() tells the body from what it is read from
+            self.clean = True
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(whole)
+            else:
+                super().feed_data(whole)  # type: ignore[arg-type]  # answer() tells the body from what it is read from
             return
         # A parser for each answer: the last one may have seen half of a stray head, and would add this answer to it.
         self.set_response_params(read_until_eof=True, auto_decompress=False)
         self._arrived = len(data)
+        self._message = None
         super().data_received(data)
-        if len(self._buffer) == 1:
-            self._heads.learn(data, *self._buffer[0][0])
+        if self._message is not None and not self._buffer:
+            self._heads.learn(data, *self._message)
 
     def set_response_params(self, **options: Any) -> None:
         """Expect another answer, with a parser of its own."""
         self._arrived = 0
         super().set_response_params(**options)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Hand out the head of an answer, and what its body is to be read from, as aiohttp's parser has made them."""
+        self._message = data
+        if self._answer is None or self._answer.done():
+            super().feed_data(data, size)
+        else:
+            self._answer.set_result(data)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """Note what ended the connection.
@@ -125,7 +154,11 @@ class Reader(ResponseHandler):
         Told to whoever reads a body too: aiohttp notes broken chunked framing on the connection alone, where it finds
         it after the head was handed out, and the body would be waited for until the deadline.
         """
-        super().set_exception(exc, exc_cause or exc)  # aiohttp takes an error that causes itself for one without cause
+        self.clean = False
+        cause = exc_cause or exc  # aiohttp takes an error that causes itself for one without cause
+        super().set_exception(exc, cause)
+        if self._answer is not None:
+            set_exception(self._answer, exc, cause)
         body = self._payload
         if body is not None and isinstance(exc, HttpProcessingError | ReplyUnreadable) and not body.is_eof():
             body.set_exception(exc)

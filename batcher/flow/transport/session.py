@@ -56,7 +56,7 @@ class SessionTransport:
         """
         upload = Upload(len(body))
         response: ClientResponse | None = None
-        deadline = self._deadlines.begin()
+        task = self._deadlines.begin()
         try:
             # aiohttp sends a request again by itself only where the method is idempotent: a POST never.
             response = await self._session.post(
@@ -72,12 +72,12 @@ class SessionTransport:
             answer = Answer(response.status, response.headers, decode_body(response.headers, raw))
         except BaseException as error:
             self._drop(upload, response)
-            reason = ending(error, deadline, upload)
+            reason = ending(error, self._deadlines, task, upload)
             self._pool.learn_from(reason)
             if reason is error:
                 raise
             raise reason from error
-        deadline.end()
+        self._deadlines.end(task)
         # An answer that is read to its end gives its connection back, unless it came before the request was all out.
         if response.connection is not None or (upload.transport is not None and upload.transport.is_closing()):
             self._drop(upload, response)
