@@ -202,15 +202,16 @@ class RetryBudget:
     def __init__(self, share: float) -> None:
         self._share = share
         self._seconds: deque[list[int]] = deque()  # [second, requests, retries], oldest first
+        self._ends = 0.0  # the last one of them
         self._requests = 0
         self._retries = 0
 
     def request(self, now: float, *, retry: bool) -> None:
         """Count a request that is sent at *now*."""
-        second = int(now)
-        if not self._seconds or self._seconds[-1][0] != second:
+        if now >= self._ends:
             self._forget(now)
-            self._seconds.append([second, 0, 0])
+            self._seconds.append([int(now), 0, 0])
+            self._ends = int(now) + 1.0
         self._seconds[-1][1] += 1
         self._requests += 1
         if retry:

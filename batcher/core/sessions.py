@@ -68,11 +68,13 @@ class Sessions:
 
     def accept(self, session: int, began: float) -> None:
         """A record was accepted by a request that was sent in *session* and had begun at *began*."""
-        books = self._books(session)
+        books = self._session if session == self.current else self._books(session)
         if books is not None:
             books.accepted += 1
-            books.accepted_from = max(books.accepted_from, began)
-            books.refused_in_a_row.clear()
+            if began > books.accepted_from:
+                books.accepted_from = began
+            if books.refused_in_a_row:
+                books.refused_in_a_row.clear()
 
     def overtaken(self, refused: Refused | None) -> bool:
         """Whether a session went on taking others after it had refused a record: then it was not the session."""

@@ -78,9 +78,10 @@ class Slots:
         self._seconds: dict[str, float] = dict.fromkeys(STATES, 0.0)
 
     def charge(self, shares: Shares, now: float) -> None:
-        """From *now* on so many workers wait for a turn, by what keeps it from them."""
-        self._settle(now)
-        self.shares = shares
+        """From *now* on so many workers wait for a turn, by what keeps it from them; nobody does after the end."""
+        if self._ended is None:
+            self._settle(now)
+            self.shares = shares
 
     def end(self, now: float) -> None:
         """The workers are gone."""

@@ -28,6 +28,8 @@ class StopRule:
     def hear(self, outcome: Outcome) -> str | None:
         """Count a finished record; says why to stop, once it is time."""
         self._finished += 1
+        if outcome is Outcome.DELIVERED and self._finished != _FIRST:
+            return None  # no more than before were not delivered, of more
         self._undelivered += outcome is not Outcome.DELIVERED
         self._rejected += outcome is Outcome.REJECTED
         self._not_sent += outcome in _NOT_SENT

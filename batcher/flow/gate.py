@@ -73,6 +73,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
         self._pacer: Pacer | None = None
         self._idle: Idle | None = None
+        self._accounting = False
         self.closed: tuple[str, str] | None = None
 
     def __len__(self) -> int:
@@ -98,9 +99,10 @@ class Gate:
         self._idle = Idle(slots, self._waiting, self._undeclared, in_lanes, lack)
 
     def recount(self) -> None:
-        """Other records wait elsewhere now."""
-        if self._workers:
-            self._account(self._clock())
+        """Others wait now, or for something else: account for it before the event loop goes on."""
+        if not self._accounting and self._idle is not None:
+            self._accounting = True
+            asyncio.get_running_loop().call_soon(self._account)
 
     def resting(self) -> AbstractContextManager[None]:
         """Within the block a worker that has a turn waits for a login that another one makes."""
@@ -116,12 +118,10 @@ class Gate:
             # Where others wait for it, whether to declare more was asked when the last turn was given.
             alone = not self._undeclared.waits
             self._undeclared.put(job)
-            if not self.closed and (alone or self._workers):  # nobody's turn comes before it is declared
-                now = self._clock()
-                if alone:
-                    self._declare(self._undeclared, now)
-                if self._workers:
-                    self._account(now)
+            if alone and not self.closed:
+                self._declare(self._undeclared, self._clock())
+            if self._workers:  # nobody's turn comes before it is declared
+                self.recount()
 
     def put_again(self, job: Job, again: Again) -> None:
         """Let *job* be sent again as *again* says, ahead of what was never sent."""
@@ -134,21 +134,27 @@ class Gate:
             self._undeclared.put_again(job, at)
         self._pump()
 
-    async def take(self) -> Turn | None:
-        """Wait for a record's turn; None once the gate is closed. Each turn is given back with ``leave``."""
-        if self.closed:
+    def take_at_once(self) -> Turn | None:
+        """A turn that nobody has to wait for; else None. Each turn is given back with ``leave``."""
+        if self.closed or self._workers:  # those who wait come first
             return None
-        if not self._workers:  # nobody was here before: most turns are taken without waiting
-            now = self._clock()
-            turn = self._next_turn(now)
-            if turn is not None:
-                if self._undeclared is not None:
-                    self._declare(self._undeclared, now)
-                return turn
+        now = self._clock()
+        turn = self._next_turn(now)
+        if turn is not None and self._undeclared is not None:
+            self._declare(self._undeclared, now)
+        return turn
+
+    async def take(self) -> Turn | None:
+        """Wait for a record's turn; None once the gate is closed."""
+        turn = self.take_at_once()
+        if turn is not None or self.closed:
+            return turn
         worker: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()
         self._workers.append(worker)
         if len(self._workers) == 1:  # where others wait, there is nothing that could be sent
             self._pump()
+        else:
+            self.recount()
         try:
             return await worker
         except asyncio.CancelledError:
@@ -166,10 +172,10 @@ class Gate:
         if turn.probe or self.closed:
             self._pump()
         elif self._workers:
-            if self._waiting or self._paused or self._breaker.opened_at is not None:
+            if self._waiting.ready or self._waiting.timed or self._paused or self._breaker.opened_at is not None:
                 self._pump()
             else:  # there is none that may be sent; of what is being declared it hears when that is done
-                self._account(self._clock())
+                self.recount()
 
     def pause_until(self, instant: float) -> None:
         """Send nothing before *instant*: the server has asked for it."""
@@ -201,7 +207,7 @@ class Gate:
             if not worker.done():
                 worker.set_result(None)
         self._workers.clear()
-        self._account(self._clock())
+        self._account()
         return waiting
 
     def _pump(self) -> None:
@@ -225,12 +231,14 @@ class Gate:
             self._declare(self._undeclared, now)
         self._tell(now)
         self._set_timer(now)
-        self._account(now)
+        self.recount()
 
-    def _account(self, now: float) -> None:
+    def _account(self) -> None:
         """Charge the workers that wait to what keeps them waiting."""
+        self._accounting = False
         if self._idle is None:
             return
+        now = self._clock()
         # Between two turns a worker is nowhere for a moment; where others wait, it is about to.
         waits = self._workers or self.closed
         self._idle.charge(self._idle.workers - self.in_flight if waits else 0, self._barred(now), now)
@@ -247,13 +255,20 @@ class Gate:
 
     def _next_turn(self, now: float) -> Turn | None:
         """The turn of the next record that may be sent now."""
-        if not self._may_send(now):
+        if self._held or now < self._until or (self._pacer is not None and now < self._pacer.next):
             return None
-        probe = self._breaker.is_open
-        job = self._waiting.best(now, self._rank) if probe else self._waiting.next(now)
+        probe = self._breaker.opened_at is not None
+        if probe:
+            if self._is_paused(now):
+                return None
+            job = self._waiting.best(now, self._rank)
+            self._probing = self._probing or job is not None
+        elif self.in_flight < self._limit.value:
+            job = self._waiting.next(now)
+        else:
+            return None
         if job is None:
             return None
-        self._probing = self._probing or probe
         self.in_flight += 1
         if self._pacer is not None:
             self._pacer.send(now)
@@ -266,7 +281,7 @@ class Gate:
         if self._is_paused(now):
             undeclared.take_back(self._waiting.withdraw())
         elif not self._breaker.is_open:
-            undeclared.declare(now, self._waiting.ready, self._limit.value)
+            undeclared.declare(now, len(self._waiting.ready), self._limit.value)
         elif not self._waiting.ready and not self._waiting.is_due(now):
             undeclared.declare_probe(now, self._rank)
 
@@ -285,11 +300,6 @@ class Gate:
         if self._held or now < self._until:
             return True
         return self._breaker.opened_at is not None and (self._probing or now < self._breaker.next_probe)
-
-    def _may_send(self, now: float) -> bool:
-        if self._pacer is not None and now < self._pacer.next:
-            return False
-        return not self._is_paused(now) and (self._breaker.is_open or self.in_flight < self._limit.value)
 
     def _set_timer(self, now: float) -> None:
         """Look again when time alone may let something through, or ends a pause."""

@@ -45,7 +45,7 @@ class Idle:
 
     def charge(self, idle: int, barred: State | None, now: float) -> None:
         """From *now* on *idle* workers wait; *barred* is what keeps every record from being sent, or None."""
-        ready = self._waiting.ready
+        ready = len(self._waiting.ready)
         if self._undeclared is not None:
             ready += self._undeclared.ready
         # Most of the time nothing has changed: as many wait for the same, with a record for each of them.

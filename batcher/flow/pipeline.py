@@ -188,44 +188,48 @@ class Pipeline:
         self._settle()
 
     def _take(self, line: Line, read_at: float) -> None:
-        past = Past(self.records + 1)
-        if self._memory is not None:
-            past = self._memory.recall(self.records + 1, line)
-            if past.known is not None:
-                self.records += 1
-                self._observer.notice(RecordResumed(line.size))
-                if past.known.outcome is not Outcome.DELIVERED:
-                    self._block(line, past.ordinal)
-                return
+        self.records += 1
+        past = None if self._memory is None else self._memory.recall(self.records, line)
+        if past is not None and past.known is not None:
+            self._observer.notice(RecordResumed(line.size))
+            if past.known.outcome is not Outcome.DELIVERED:
+                self._block(line, past.ordinal)
+            return
         self._observer.notice(tuple.__new__(RecordRead, (line.size,)))
         self.last = line
-        self.records += 1
         self._unfinished += 1
-        self.room.records += 1
-        self.room.size += len(line.raw)
+        room = self.room
+        room.records += 1
+        room.size += len(line.raw)
         try:
             if line.problem is not None:
                 raise line.problem
             record = self._reader.read(line.raw)
         except RecordError as error:
-            self._refuse(line, error, past)
+            self._refuse(line, error, past or Past(self.records))
             return
-        job = Job(past.ordinal, line, record, read_at, History(record.safe), origin=past.origin)
-        if past.origin is not None:
-            job.history.doubt = past.origin.doubt
-        if past.sent:
-            job.declared = True
-            job.history.cut_short(_CRASH)
-            job.history.spent = 1
-        doubtful = job.history.doubt is not None
-        self.room.size += len(record.envelope)
+        room.size += len(record.envelope)
         if not (record.safe or self._protected):
             self._protected = True  # told once
             self._observer.notice(Unprotected(line.number))
-        if self.submitter.gate.closed or (doubtful and not self._policy.may_resend(safe=record.safe)):
-            self.submitter.refuse(job)
-        else:
+        job = Job(self.records, line, record, read_at, History(record.safe))
+        may_be_sent = past is None or self._take_up(job, past)
+        if may_be_sent and not self.submitter.gate.closed:
             self.submitter.add(job)
+        else:
+            self.submitter.refuse(job)
+
+    def _take_up(self, job: Job, past: Past) -> bool:
+        """Let *job* go on from its *past*; whether it may be sent."""
+        history = job.history
+        job.ordinal, job.origin = past.ordinal, past.origin
+        if past.origin is not None:
+            history.doubt = past.origin.doubt
+        if past.sent:
+            job.declared = True
+            history.cut_short(_CRASH)
+            history.spent = 1
+        return history.doubt is None or self._policy.may_resend(safe=job.record.safe)
 
     def _block(self, line: Line, ordinal: int) -> None:
         """In a strict order a line that was not delivered, in this run or an earlier one, blocks its key."""
@@ -250,7 +254,8 @@ class Pipeline:
         reason = self._stop.hear(result.outcome)
         if reason is not None and not self.submitter.gate.closed:
             self.drain(Ending(STOPPED, reason), "stopped")
-        self._settle()
+        if not self._unfinished:
+            self._settle()
 
     def _lack(self) -> State:
         """What a worker waits for where no record waits."""

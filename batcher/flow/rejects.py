@@ -70,7 +70,7 @@ class Rejects:
             LedgerRefused: the ledger knows another line at this place.
         """
         origin = self._origins.popleft()
-        past = Past(number) if self.memory is None else self.memory.recall(number, line)
+        past = (None if self.memory is None else self.memory.recall(number, line)) or Past(number)
         return past if past.origin is not None else past._replace(origin=origin)
 
     def end(self, records: int) -> None:

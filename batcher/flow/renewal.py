@@ -18,12 +18,15 @@ class Renewal:
     Args:
         session: that headers come from.
         gate: is held while a session begins.
+
+    Attributes:
+        books: what is known of all sessions.
     """
 
     def __init__(self, session: Session, gate: Gate) -> None:
         self._session = session
         self._gate = gate
-        self._books = Sessions()
+        self.books = Sessions()
         self._suspects: set[int] = set()  # ordinals of the open records that were refused for want of a session
         self._turn = asyncio.Lock()
         self._failed: Judgement | None = None
@@ -31,21 +34,17 @@ class Renewal:
     @property
     def current(self) -> int:
         """The number of the session in use."""
-        return self._books.current
-
-    def accept(self, session: int, began: float) -> None:
-        """A record was accepted by a request that was sent in *session* and had begun at *began*."""
-        self._books.accept(session, began)
+        return self.books.current
 
     def refuse(self, session: int, job: Job, unfinished: int) -> Refusal:
         """*job*, sent in *session*, was refused for want of one; *unfinished* records are in flight or wait."""
         self._suspects.add(job.ordinal)
         alone = unfinished == len(self._suspects)
-        return self._books.refuse(session, job.ordinal, before=job.refused, alone=alone)
+        return self.books.refuse(session, job.ordinal, before=job.refused, alone=alone)
 
     def overtaken(self, refused: Refused | None) -> bool:
         """Whether a session went on taking others after it had refused a record."""
-        return self._books.overtaken(refused)
+        return self.books.overtaken(refused)
 
     def forget(self, job: Job) -> None:
         """*job* has ended."""
@@ -75,7 +74,7 @@ class Renewal:
             finally:
                 self._gate.release()
             if failed is None:
-                self._books.renewed()
+                self.books.renewed()
             else:
                 self._failed = failed
             return failed

@@ -126,17 +126,30 @@ class Submitter:
 
     async def work(self) -> None:
         """Send records, one at a time, until the gate is closed."""
+        gate = self.gate
         try:
-            while (turn := await self.gate.take()) is not None:
+            while (turn := gate.take_at_once() or await gate.take()) is not None:
                 await self._take_turn(turn)
         finally:
-            if self.gate.closed:
-                self.abandon(*self.gate.closed)
+            if gate.closed:
+                self.abandon(*gate.closed)
 
     async def _take_turn(self, turn: Turn) -> None:
+        """Make one attempt, and see to what follows for the record."""
         job = turn.job
+        step: Ended | Again = _NOT_NOW
         try:
-            step, judgement = await self._serve(turn)
+            wrong = await self._prepare(turn) if turn.probe or self._service.session.needs_login else None
+            if wrong is not None or self.gate.closed:  # it was open when the record's turn came
+                judgement = wrong
+            else:
+                session = self._sessions.current
+                attempt = await self._attempts.make(job)
+                judgement = attempt.judgement
+                if judgement.verdict is Verdict.ACCEPTED:
+                    step = self._accept(job, attempt, session)
+                else:
+                    step = await self._refused(turn, attempt, session)
         except asyncio.CancelledError:
             self.end_unsent(job)
             raise
@@ -153,36 +166,38 @@ class Submitter:
         else:
             self.gate.put_again(job, step)
 
-    async def _serve(self, turn: Turn) -> tuple[Ended | Again, Judgement | None]:
-        """Make one attempt; what follows for the record, and what the attempt meant, if it came to one."""
+    async def _prepare(self, turn: Turn) -> Judgement | None:
+        """Log in, where nothing can be sent before, or where that is the probe; what was wrong if that failed."""
         session = self._service.session
-        if not self.gate.closed and (session.needs_login or (turn.probe and session.can_renew)):
-            failed = await self._sessions.renew(self._sessions.current)
-            # A key that is the same as before need not be what is wrong.
-            if failed is not None and session.can_log_in:
-                self._trip(turn, failed)
-                return _NOT_NOW, failed
-        if self.gate.closed:  # it was open when the record's turn came
-            return _NOT_NOW, None
-        number = self._sessions.current
-        attempt = await self._attempts.make(turn.job)
+        if self.gate.closed or not (session.needs_login or session.can_renew):
+            return None
+        failed = await self._sessions.renew(self._sessions.current)
+        # A key that is the same as before need not be what is wrong.
+        if failed is None or not session.can_log_in:
+            return None
+        self._trip(turn, failed)
+        return failed
+
+    async def _refused(self, turn: Turn, attempt: Attempt, session: int) -> Ended | Again:
+        """What follows an attempt that was not accepted."""
         judgement = attempt.judgement
-        if judgement.verdict is Verdict.ACCEPTED:
-            return self._accept(turn.job, attempt, number), judgement
-        refusal = self._take_in(turn, attempt, number)
-        step = self._decide(turn, judgement, refusal, number)
-        failed = await self._sessions.renew(number) if refusal is Refusal.LOST and not self.gate.closed else None
+        refusal = self._take_in(turn, attempt, session)
+        step = self._decide(turn, judgement, refusal, session)
+        lost = refusal is Refusal.LOST and not self.gate.closed
+        failed = await self._sessions.renew(session) if lost else None
         if not turn.probe and (failed is not None or refusal is Refusal.USELESS):
             self._trip(turn, failed or judgement)
-        return step, judgement
+        return step
 
     def _accept(self, job: Job, attempt: Attempt, session: int) -> Ended:
         """Let limit, breaker and the session's books learn from a record that was accepted; how it ends."""
+        began = attempt.began
         self._teach_limit(attempt)
         self._service.breaker.relax()
         self.accepted += 1
-        self._sessions.accept(session, attempt.began)
-        self._accepted_from = max(self._accepted_from, attempt.began)
+        self._sessions.books.accept(session, began)
+        if began > self._accepted_from:
+            self._accepted_from = began
         return job.history.accept()
 
     def _teach_limit(self, attempt: Attempt) -> None:

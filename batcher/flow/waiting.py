@@ -32,21 +32,19 @@ class Waiting:
 
     Args:
         budget: how many retries there may be.
+
+    Attributes:
+        ready: those whose time has come, or that need none.
     """
 
     def __init__(self, budget: RetryBudget) -> None:
         self._budget = budget
-        self._ready: deque[Job] = deque()
+        self.ready: deque[Job] = deque()
         self._again: Heap = []
         self._budgeted: Heap = []
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._again) + len(self._budgeted)
-
-    @property
-    def ready(self) -> int:
-        """Those whose time has come, or that need none."""
-        return len(self._ready)
+        return len(self.ready) + len(self._again) + len(self._budgeted)
 
     @property
     def timed(self) -> bool:
@@ -60,11 +58,11 @@ class Waiting:
 
     def put(self, job: Job) -> None:
         """Let *job* wait behind the others."""
-        self._ready.append(job)
+        self.ready.append(job)
 
     def put_first(self, job: Job) -> None:
         """Let *job* wait before all others."""
-        self._ready.appendleft(job)
+        self.ready.appendleft(job)
 
     def put_again(self, job: Job, at: float) -> None:
         """Let *job* wait until *at*, and go before the others then; a budgeted one when the budget allows."""
@@ -72,15 +70,16 @@ class Waiting:
 
     def next(self, now: float) -> Job | None:
         """Take out the one to be sent now, or None."""
-        job = pop_due(self._again, now) if self._again else None
-        if job is None and self._budgeted and self._budget.allows(now):
-            job = pop_due(self._budgeted, now)
-        return self._ready.popleft() if job is None and self._ready else job
+        if self._again and (job := pop_due(self._again, now)) is not None:
+            return job
+        if self._budgeted and self._budget.allows(now) and (job := pop_due(self._budgeted, now)) is not None:
+            return job
+        return self.ready.popleft() if self.ready else None
 
     def best(self, now: float, rank: Callable[[Job], tuple[bool, bool]]) -> Job | None:
         """Take out the one of the least *rank* whose time has come, or None; budgets do not count for probes."""
         due = sorted(entry for heap in (self._again, self._budgeted) for entry in heap if entry[0] <= now)
-        job = min([*(job for _, _, job in due), *self._ready], key=rank, default=None)
+        job = min([*(job for _, _, job in due), *self.ready], key=rank, default=None)
         if job is not None:
             self._take_out(job)
         return job
@@ -91,9 +90,9 @@ class Waiting:
 
     def withdraw(self) -> list[Job]:
         """Take out those that wait for nothing but their turn and were certainly not applied so far."""
-        taken = [job for job in self._ready if not job.history.may_be_applied]
+        taken = [job for job in self.ready if not job.history.may_be_applied]
         if taken:
-            self._ready = deque(job for job in self._ready if job.history.may_be_applied)
+            self.ready = deque(job for job in self.ready if job.history.may_be_applied)
         return taken
 
     def instants(self, now: float) -> Iterator[float]:
@@ -104,10 +103,10 @@ class Waiting:
 
     def clear(self) -> list[Job]:
         """Take all out."""
-        waiting = [*(job for _, _, job in sorted([*self._again, *self._budgeted])), *self._ready]
+        waiting = [*(job for _, _, job in sorted([*self._again, *self._budgeted])), *self.ready]
         self._again.clear()
         self._budgeted.clear()
-        self._ready.clear()
+        self.ready.clear()
         return waiting
 
     def _take_out(self, job: Job) -> None:
@@ -117,4 +116,4 @@ class Waiting:
                     del heap[at]
                     heapq.heapify(heap)
                     return
-        self._ready.remove(job)
+        self.ready.remove(job)

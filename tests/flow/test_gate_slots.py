@@ -91,6 +91,7 @@ async def test_a_hot_key_keeps_them_from_their_turn(scene: Accounted) -> None:
     await scene.put(1)
     scene.in_lanes = 5
     scene.gate.recount()
+    await scene.turns()
     assert scene.spent() == {"read": 1, "order": 5, "input": 2}
 
 
@@ -98,6 +99,7 @@ async def test_back_off_is_charged_for_each_record_that_is_in_it(scene: Accounte
     """Two records in back-off hold two workers, and only until their time has come."""
     scene.gate.put_again(make_job(1), Again(30.0, budgeted=False))
     scene.gate.put_again(make_job(2), Again(30.0, budgeted=True))
+    await scene.turns()
     assert scene.spent() == {"backoff": 2, "input": 6}
     scene.now += 30.0
     scene.gate.put_again(make_job(3), AT_ONCE)
@@ -109,6 +111,7 @@ async def test_results_that_nobody_takes_leave_them_without_records(scene: Accou
     """Where reading is held up, a lack of records is told by what holds it up."""
     scene.lack = "output"
     scene.gate.recount()
+    await scene.turns()
     assert scene.spent() == {"output": 8}
 
 
@@ -153,6 +156,7 @@ async def test_after_the_gate_was_closed_only_what_is_in_flight_works(scene: Acc
     assert scene.spent() == {"read": 2, "pause": 6}
     for turn in turns:
         scene.gate.leave(turn)
+    await scene.turns()
     assert scene.spent() == {"pause": 8}
 
 

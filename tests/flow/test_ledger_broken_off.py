@@ -197,9 +197,10 @@ async def test_a_memory_that_is_cancelled_is_whole(tmp_path: Path) -> None:
             await asyncio.create_task(look())
         await memory.look_up(1, RECORDS)
         job = make_job(1)
-        known = memory.recall(1, job.line).known
-    assert known is not None
-    assert known.outcome is Outcome.DELIVERED
+        past = memory.recall(1, job.line)
+    assert past is not None
+    assert past.known is not None
+    assert past.known.outcome is Outcome.DELIVERED
 
 
 @pytest.mark.parametrize("patient", [True, False])

@@ -35,8 +35,8 @@ class Recalls(Protocol):
         """Be ready to tell of *count* records from the run's number *first* on."""
         ...
 
-    def recall(self, number: int, line: Line) -> Past:
-        """The past of the run's record *number*.
+    def recall(self, number: int, line: Line) -> Past | None:
+        """The past of the run's record *number*; None where nothing is known of it.
 
         Raises:
             LedgerRefused: at this place the ledger knows another line.
@@ -74,14 +74,14 @@ class Memory:
         if first <= self._last:
             self._known, self._reopened = await asyncio.to_thread(self._read, first, first + count - 1)
 
-    def recall(self, number: int, line: Line) -> Past:
+    def recall(self, number: int, line: Line) -> Past | None:
         """What is known of a record: its outcome, or whether it may have been sent, or was opened again.
 
         Raises:
             LedgerRefused: at this place the ledger knows another line.
         """
         if number > self._last:
-            return Past(number)
+            return None
         known, reopened = self._known.get(number), self._reopened.get(number)
         expected = self._doubtful.get(number)
         past = Past(
