@@ -40,9 +40,11 @@ class Windows:
 
     def declare(self, jobs: Sequence[Job]) -> None:
         """Put *jobs* into the window that the next commit begins."""
-        number = self._next
-        self._windows.setdefault(number, {}).update((job.ordinal, mark(job.line.hash, job.line.number)) for job in jobs)
-        self._of.update((job.ordinal, number) for job in jobs)
+        number, of = self._next, self._of
+        window = self._windows.setdefault(number, {})
+        for job in jobs:
+            window[job.ordinal] = mark(job.line.hash, job.line.number)
+            of[job.ordinal] = number
         self._changed.add(number)
 
     def settle(self, ordinal: int) -> int | None:

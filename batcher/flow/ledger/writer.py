@@ -71,9 +71,8 @@ class LedgerWriter:
         self._limit = limit
         self._windows = Windows(store.windows())
         self._pace = Pace(clock())
-        self._commit = Commit()
+        self._ended: list[Result] = []
         self._declared: list[Job] = []
-        self._count = 0
         self._size = 0
         self._under_way: tuple[Future[None], _Batch] | None = None
         self._told: tuple[object, ...] = ()
@@ -90,7 +89,7 @@ class LedgerWriter:
     @property
     def uncommitted(self) -> int:
         """Results that wait for a commit."""
-        return self._count
+        return len(self._ended)
 
     # Intents
 
@@ -128,26 +127,11 @@ class LedgerWriter:
         self._tell_broken = broken
 
     def put(self, result: Result, size: int) -> None:
-        """Take a result, and settle the record's intent, but for one that is to stand."""
-        if not result.standing:
-            digest = self._windows.settle(result.ordinal)
-            # Unsent is no final outcome: the ledger knows such a record by knowing nothing of it.
-            if result.outcome is not Outcome.UNSENT:
-                self._keep_result(result, mark(result.hash, result.line) if digest is None else digest)
-        self._count += 1
+        """Take a result."""
+        self._ended.append(result)
         self._size += size
-        self._something.set()
-
-    def _keep_result(self, result: Result, digest: int) -> None:
-        commit = self._commit
-        commit.records.append((result.ordinal, digest, result.outcome))
-        commit.results.append(result.to_json())
-        commit.results_of.append(result.ordinal)
-        if result.outcome is not Outcome.DELIVERED:
-            commit.rejects.append(result.to_reject())
-            commit.rejects_of.append(result.ordinal)
-        if result.origin is not None:
-            commit.closed.append(result.ordinal)
+        if len(self._ended) == 1:
+            self._something.set()
 
     def finish(self) -> None:
         """Nothing more will be put."""
@@ -182,7 +166,7 @@ class LedgerWriter:
     async def _keep(self, thread: ThreadPoolExecutor, projecting: Projecting) -> None:
         """Commit until all is in the ledger."""
         finished = False
-        while not finished or self._count or self._declared:
+        while not finished or self._ended or self._declared:
             await self._something.wait()
             await self._gather()
             finished = self._finished
@@ -210,7 +194,7 @@ class LedgerWriter:
         self._urgent.clear()
 
     def _take(self) -> _Batch:
-        commit = self._commit
+        commit = self._settle(self._ended)
         # Windows go to the thread as they are now: they may change while they are being written.
         commit.windows = self._windows.take()
         accounted, limit = self._projection.accounted(), self._limit()
@@ -218,9 +202,30 @@ class LedgerWriter:
             self._told = accounted, limit
             commit.accounted, commit.limit = accounted, limit
         commit.reading, commit.account = self.reading(), self.account()
-        batch = _Batch(commit, self._declared, self._count, self._size)
-        self._commit, self._declared, self._count, self._size = Commit(), [], 0, 0
+        batch = _Batch(commit, self._declared, len(self._ended), self._size)
+        self._ended, self._declared, self._size = [], [], 0
         return batch
+
+    def _settle(self, ended: Sequence[Result]) -> Commit:
+        """Settle the intents of records that have *ended*, but for those that are to stand; what is to be kept."""
+        commit = Commit()
+        settle = self._windows.settle
+        for result in ended:
+            if result.standing:
+                continue
+            ordinal, outcome = result.ordinal, result.outcome
+            digest = settle(ordinal)
+            if outcome is Outcome.UNSENT:
+                continue  # no final outcome: the ledger knows such a record by knowing nothing of it
+            commit.records.append((ordinal, mark(result.hash, result.line) if digest is None else digest, outcome))
+            commit.results.append(result.to_json())
+            commit.results_of.append(ordinal)
+            if outcome is not Outcome.DELIVERED:
+                commit.rejects.append(result.to_reject())
+                commit.rejects_of.append(ordinal)
+            if result.origin is not None:
+                commit.closed.append(ordinal)
+        return commit
 
     def _break_off(self, projecting: Projecting) -> None:
         """Bring what is known into the ledger, and what it holds into the files; blocks, for nothing goes on anyway."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from math import inf
 
 from aiohttp import ClientTimeout, StreamReader, hdrs
 from aiohttp.client_reqrep import ClientRequest
@@ -21,6 +22,7 @@ from batcher.flow.transport.deadlines import Deadlines
 from batcher.flow.transport.failures import ending
 from batcher.flow.transport.head import Head
 from batcher.flow.transport.pool import IDLE, Pool
+from batcher.flow.transport.reader import Arrived
 from batcher.flow.transport.reading import decode_body, read_body
 from batcher.flow.transport.seam import Answer, Route, Waits
 from batcher.flow.transport.upload import SLICE, Body, Upload
@@ -34,10 +36,10 @@ class Lease:
         connection: its place in the pool.
         reader: its incoming half.
         transport: its outgoing half.
-        since: when it was used last, by the loop's clock.
+        until: when it was kept for too long to be used again, by the loop's clock.
     """
 
-    __slots__ = ("_sending", "connection", "reader", "since", "transport")
+    __slots__ = ("_sending", "connection", "reader", "transport", "until")
 
     def __init__(self, connection: Connection, upload: Upload) -> None:
         if upload.protocol is None or upload.transport is None:
@@ -45,21 +47,22 @@ class Lease:
         self.connection = connection
         self.reader = upload.protocol
         self.transport = upload.transport
-        self.since = 0.0
+        self.until = 0.0
         self._sending: asyncio.Task[None] | None = None
 
-    def send(self, head: bytes, body: bytes, upload: Upload) -> None:
-        """Send a request; a large one goes on its way while its answer is waited for."""
-        self.reader.ask()
+    def send(self, head: bytes, body: bytes, upload: Upload) -> asyncio.Future[Arrived]:
+        """Send a request, whose answer is given back; a large one goes on its way while that is waited for."""
+        answer = self.reader.ask()
         if len(body) > SLICE:
             # Beside the reader: a server that does not want the request may say so before it has all of it.
             self._sending = asyncio.create_task(self._send_slices(head, memoryview(body), upload))
-            return
+            return answer
         upload.hand_over(len(body))
         self.transport.write(head + body)
         if self.transport.is_closing() and not self.reader.over_tls:
             # The system refused the very first bytes. Below TLS that could have been any bytes, of a ticket say.
             upload.withdraw()
+        return answer
 
     async def _send_slices(self, head: bytes, body: memoryview, upload: Upload) -> None:
         with contextlib.suppress(OSError):  # the reader hears of it too
@@ -71,13 +74,15 @@ class Lease:
                 if body:
                     await self.reader.drain()
 
-    async def finish(self, message: RawResponseMessage, content: StreamReader | bytes, upload: Upload) -> Answer:
+    async def finish(self, message: RawResponseMessage, content: StreamReader, upload: Upload) -> Answer:
         """The whole answer, of which *message* has come: skips interim answers and reads the body."""
         # What is said in between is skipped; but 101 is an answer, if to another question.
         while 100 <= message.code <= 199 and message.code != 101:  # noqa: PLR2004
-            message, content = await self.reader.answer()
-        body = content if isinstance(content, bytes) else await read_body(message.headers, content, upload)
-        return Answer(message.code, message.headers, decode_body(message.headers, body))
+            message, arrived = await self.reader.answer()
+            if isinstance(arrived, bytes):
+                return whole(message, arrived)
+            content = arrived
+        return whole(message, await read_body(message.headers, content, upload))
 
     def reusable(self, upload: Upload) -> bool:
         """Whether the answer that was read has left nothing behind, and came after the whole *upload* had left."""
@@ -139,11 +144,9 @@ class LeaseTransport:
         try:
             head = self._head(headers, len(body))
             lease = self._take(upload) or await self._connect(upload)
-            lease.send(head, body, upload)
-            message, content = await lease.reader.answer()
-            if lease.reader.clean and isinstance(content, bytes):
-                known = message.headers
-                answer = tuple.__new__(Answer, (message.code, known, decode_body(known, content)))
+            message, content = await lease.send(head, body, upload)
+            if isinstance(content, bytes):
+                answer = whole(message, content)
             else:
                 answer = await lease.finish(message, content, upload)
         except BaseException as error:
@@ -163,16 +166,18 @@ class LeaseTransport:
         self._deadlines.close()
         if self._sweep is not None:
             self._sweep.cancel()
-        self._end_idle(self._loop.time())
+        self._end_idle(inf)
         await self._pool.close()
 
     def _take(self, upload: Upload) -> Lease | None:
         """The kept connection that was used last, if one is of use; the others grow old and go."""
+        idle, pool = self._idle, self._pool
         now = self._loop.time()
-        while self._idle:
-            lease = self._idle.pop()
-            if lease.since + IDLE > now and self._pool.takes_again(lease.reader, now):
-                upload.protocol = lease.reader
+        while idle:
+            lease = idle.pop()
+            reader = lease.reader
+            if now < lease.until and pool.distrusted_until <= now < reader.until and reader.usable():
+                upload.protocol = reader
                 upload.transport = lease.transport
                 return lease
             lease.end()
@@ -202,18 +207,28 @@ class LeaseTransport:
             lease.connection.release()
         else:
             lease.reader.rest()
-            lease.since = self._loop.time()
+            lease.until = self._loop.time() + IDLE
             self._idle.append(lease)
             if self._sweep is None:
                 self._sweep = self._loop.call_later(IDLE, self._sweep_idle)
 
     def _sweep_idle(self) -> None:
-        self._end_idle(self._loop.time() - IDLE)
+        self._end_idle(self._loop.time())
         self._sweep = self._loop.call_later(IDLE, self._sweep_idle) if self._idle else None
 
-    def _end_idle(self, before: float) -> None:
-        """End the kept connections that were not used since *before*."""
+    def _end_idle(self, now: float) -> None:
+        """End the connections that are kept for too long, at *now*."""
         for lease in self._idle:
-            if lease.since <= before:
+            if lease.until <= now:
                 lease.end()
-        self._idle = [lease for lease in self._idle if lease.since > before]
+        self._idle = [lease for lease in self._idle if lease.until > now]
+
+
+def whole(message: RawResponseMessage, body: bytes) -> Answer:
+    """An answer of which all has come.
+
+    Raises:
+        ReplyUnreadable: its body cannot be decompressed.
+    """
+    headers = message.headers
+    return tuple.__new__(Answer, (message.code, headers, decode_body(headers, body)))

@@ -38,6 +38,7 @@ class Pool(TCPConnector):
     Attributes:
         opened: connections that were made.
         waits: the time that exchanges have waited.
+        distrusted_until: before then no connection is used again, by the loop's clock.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,7 +46,7 @@ class Pool(TCPConnector):
         reader: Callable[..., ResponseHandler] = Reader
         self.waits = Waits(Wait(), Wait())
         self._factory = functools.partial(reader, self._loop, Heads(), self.waits.server)
-        self._distrusted_until = 0.0
+        self.distrusted_until = 0.0
         self._excused_until = 0.0
         self.opened = 0
 
@@ -70,14 +71,14 @@ class Pool(TCPConnector):
             return
         now = self._loop.time()
         if error.fresh:
-            self._distrusted_until = 0.0
+            self.distrusted_until = 0.0
             self._excused_until = now + EXCUSED
         elif self._excused_until <= now:
-            self._distrusted_until = now + DISTRUST
+            self.distrusted_until = now + DISTRUST
 
     def takes_again(self, reader: Reader, now: float) -> bool:
         """Whether a used connection can be used again, as far as anybody can know."""
-        return self._distrusted_until <= now < reader.until and reader.usable()
+        return self.distrusted_until <= now < reader.until and reader.usable()
 
     def drop(self, protocol: ResponseHandler) -> None:
         """Cut an idle connection; one that is in use again by somebody else is left alone."""

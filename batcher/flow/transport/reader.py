@@ -77,11 +77,13 @@ class Reader(ResponseHandler):
             return False
         return not self._look.poll(0)
 
-    def ask(self) -> None:
-        """Expect the answer to one request, which begins to leave us."""
+    def ask(self) -> asyncio.Future[Arrived]:
+        """Expect the answer to one request, which begins to leave us; it is given back."""
         self._asked = True
         self.clean = False
+        self._answer = answer = self._loop.create_future()
         self._wait.begin(monotonic())
+        return answer
 
     def wait(self) -> None:
         """Wait for an answer that aiohttp expects by itself: its request begins to leave us."""
@@ -90,7 +92,7 @@ class Reader(ResponseHandler):
             self._wait.begin(monotonic())
 
     def answer(self) -> asyncio.Future[Arrived]:
-        """The next answer, or interim answer."""
+        """The answer behind an interim one."""
         self._answer = answer = self._loop.create_future()
         if self._buffer:
             answer.set_result(self._buffer.popleft()[0])
