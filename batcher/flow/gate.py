@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from batcher.core.breaker import Breaker
-from batcher.core.events import Observer, Paused, Resumed
+from batcher.core.events import Observer
 from batcher.core.limit import Limit
 from batcher.core.rate import Pacer
 from batcher.core.retry import Again, RetryBudget
@@ -22,6 +22,7 @@ from batcher.core.slots import Slots, State
 from batcher.flow.idle import Idle
 from batcher.flow.intents import Intents, Undeclared
 from batcher.flow.job import Job
+from batcher.flow.pauses import Pauses
 from batcher.flow.waiting import Waiting
 
 
@@ -60,16 +61,13 @@ class Gate:
         self._limit = limit
         self._breaker = breaker
         self._budget = budget
-        self._observer = observer
         self._clock = clock
         self.in_flight = 0
         self._waiting = Waiting(budget)
         self._undeclared = None if intents is None else Undeclared(intents, self._take_in)
         self._workers: deque[asyncio.Future[Turn | None]] = deque()
         self._probing = False
-        self._held = False
-        self._until = 0.0
-        self._paused: dict[str, float] = {}
+        self._pauses = Pauses(breaker, observer)
         self._timer: asyncio.TimerHandle | None = None
         self._pacer: Pacer | None = None
         self._idle: Idle | None = None
@@ -88,7 +86,7 @@ class Gate:
     @property
     def unusable_since(self) -> float | None:
         """Since when nothing but probes is sent, or None."""
-        return min(self._paused.values(), default=None)
+        return self._pauses.since
 
     def keep_pace(self, pacer: Pacer) -> None:
         """Send nothing, probes included, before *pacer* allows it."""
@@ -172,27 +170,24 @@ class Gate:
         if turn.probe or self.closed:
             self._pump()
         elif self._workers:
-            if self._waiting.ready or self._waiting.timed or self._paused or self._breaker.opened_at is not None:
+            if self._waiting.ready or self._waiting.timed or self._pauses or self._breaker.opened_at is not None:
                 self._pump()
             else:  # there is none that may be sent; of what is being declared it hears when that is done
                 self.recount()
 
     def pause_until(self, instant: float) -> None:
         """Send nothing before *instant*: the server has asked for it."""
-        self._until = max(self._until, instant)
+        self._pauses.last_until(instant)
         self._pump()
 
     def hold(self, *, quietly: bool) -> None:
         """Send nothing until ``release`` was called: a login is under way; *quietly* is the one that begins the run."""
-        self._held = True
+        self._pauses.hold(self._clock(), quietly=quietly)
         self.recount()
-        if not quietly:
-            self._paused["session"] = self._clock()
-            self._observer.notice(Paused("session", "logging in again", None))
 
     def release(self) -> None:
         """Undo ``hold``."""
-        self._held = False
+        self._pauses.release()
         self._pump()
 
     def close(self, kind: str, message: str) -> list[Job]:
@@ -229,7 +224,7 @@ class Gate:
             worker.set_result(turn)
         if given and self._undeclared is not None:  # fewer are ahead now
             self._declare(self._undeclared, now)
-        self._tell(now)
+        self._pauses.tell(now)
         self._set_timer(now)
         self.recount()
 
@@ -247,7 +242,7 @@ class Gate:
         """What keeps every record from being sent."""
         if self.closed:
             return None
-        if self._held or now < self._until or self._breaker.opened_at is not None:
+        if self._pauses.nothing_before(now) or self._breaker.opened_at is not None:
             return "pause"
         if self.in_flight >= self._limit.value:
             return "permit"
@@ -255,7 +250,8 @@ class Gate:
 
     def _next_turn(self, now: float) -> Turn | None:
         """The turn of the next record that may be sent now."""
-        if self._held or now < self._until or (self._pacer is not None and now < self._pacer.next):
+        pauses = self._pauses
+        if pauses.held or now < pauses.until or (self._pacer is not None and now < self._pacer.next):
             return None
         probe = self._breaker.opened_at is not None
         if probe:
@@ -297,7 +293,7 @@ class Gate:
 
     def _is_paused(self, now: float) -> bool:
         """Whether not even a probe may be sent."""
-        if self._held or now < self._until:
+        if self._pauses.nothing_before(now):
             return True
         return self._breaker.opened_at is not None and (self._probing or now < self._breaker.next_probe)
 
@@ -314,8 +310,8 @@ class Gate:
 
     def _instants(self, now: float) -> list[float]:
         """Instants after *now* at which time alone changes what may be sent."""
-        instants = [self._until]
-        if self._workers and not self._held:
+        instants = [self._pauses.until]
+        if self._workers and not self._pauses.held:
             if self._waiting.timed:
                 instants += self._waiting.instants(now)
             if self._undeclared is not None:
@@ -325,20 +321,3 @@ class Gate:
             if self._pacer is not None:
                 instants.append(self._pacer.next)
         return [instant for instant in instants if instant > now]
-
-    def _tell(self, now: float) -> None:
-        """Announce pauses that have begun and those that have ended."""
-        if not (self._paused or self._breaker.is_open or now < self._until):
-            return
-        for reason, holds in (
-            ("outage", self._breaker.is_open),
-            ("throttled", now < self._until),
-            ("session", self._held and "session" in self._paused),
-        ):
-            if holds and reason not in self._paused:
-                self._paused[reason] = now
-                detail = self._breaker.detail if reason == "outage" else "the service asked for a pause"
-                seconds = self._until - now if reason == "throttled" else None
-                self._observer.notice(Paused(reason, detail, seconds))
-            elif not holds and reason in self._paused:
-                self._observer.notice(Resumed(reason, now - self._paused.pop(reason)))
