@@ -17,11 +17,25 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         from batcher.cli import main as begin  # noqa: PLC0415 - so that signals are heard while it is loaded
 
-        return begin()
+        return _left_alone(begin())
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             os.write(2, b"veetro-batch: interrupted\n")
         os._exit(_INTERRUPTED)  # nothing was begun, and modules that are half loaded need not be ended in order
+
+
+def _left_alone(code: int) -> int:
+    """*code*, with which the process ends here and now where objects were read.
+
+    obstore's threads may still want the interpreter for a moment. One that asks for it while it is being taken down is
+    ended by it (before Python 3.14), which Rust does not survive: SIGABRT, after everything was done.
+    """
+    if "obstore" in sys.modules:
+        with contextlib.suppress(OSError):  # what cannot be printed is told of as ever, at the end of the interpreter
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # there is none where it was closed
+                stream.flush()
+            os._exit(code)
+    return code
 
 
 if __name__ == "__main__":
