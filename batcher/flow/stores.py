@@ -41,8 +41,8 @@ _CREDENTIALS = {
 }
 _SETTINGS = {
     "s3": "see AWS_REGION and AWS_ENDPOINT_URL",
-    "gs": "see GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "see AZURE_STORAGE_ACCOUNT_NAME",
+    "gs": "see GOOGLE_APPLICATION_CREDENTIALS and GOOGLE_BASE_URL",
+    "az": "see AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ENDPOINT",
     "https": "see the address",
 }
 _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from batcher.flow import objects
 from batcher.sandbox import Sandbox
 from tests.e2e.program import ROOT, Done, Program, many, read_lines
-from tests.objects.store import BUCKET, SECRET, Bucket, environ
+from tests.objects.s3 import S3Bucket, environ
+from tests.objects.store import BUCKET, SECRET, Bucket
+
+_ABORTS = """
+import atexit, os, sys
+from batcher.__main__ import main
+atexit.register(os.abort)
+sys.exit(main())
+"""
+of_s3 = pytest.mark.parametrize("bucket", ["s3"], indirect=True)
 
 
-def test_a_run_from_object_to_object(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
-    """Check, submit, resume, verify, results and report; the ledger knows the input by its content."""
+def test_a_run_from_objects(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
+    """Check, submit, resume and verify; the ledger knows the input by its content."""
     plain, packed = bucket.put("in/a.ndjson", many(40)), bucket.put("in/b.ndjson.gz", gzip.compress(many(20)))
-    store = environ(bucket.port)
+    store = bucket.environ()
     run = (plain, packed, "--endpoint", sandbox.url, "--ledger=run.ledger", "--results=none", "--summary=run.json")
     checked = program.run("check", plain, packed, environ=store)
     assert (checked.code, checked.out) == (0, b"")
@@ -28,18 +41,26 @@ def test_a_run_from_object_to_object(program: Program, sandbox: Sandbox, bucket:
     again = program.run(*run, environ=store)
     assert (again.code, sandbox.stats().requests) == (0, 60)
     assert program.run("verify", "run.ledger", plain, packed, environ=store).code == 0
-
-    written = program.run("results", "run.ledger", "--output", f"s3://{BUCKET}/out/results.ndjson", environ=store)
-    assert (written.code, written.out, written.err) == (0, b"", "")
-    results = read_lines(bucket.get("out/results.ndjson"))
+    results = read_lines(program.run("results", "run.ledger").out)
     assert sorted((each["input"], each["line"], each["outcome"]) for each in results) == [
         *((plain, line, "delivered") for line in range(1, 41)),
         *((packed, line, "delivered") for line in range(1, 21)),
     ]
-    assert bucket.get("out/results.ndjson") == program.run("results", "run.ledger").out
-    reported = program.run("report", "run.ledger", "-o", f"s3://{BUCKET}/out/report.html", environ=store)
+
+
+def test_results_and_report_to_objects(program: Program, sandbox: Sandbox, writable: Bucket) -> None:
+    """As they are written to files, in one part or in several."""
+    store = writable.environ()
+    given = many(30, SourceName="x" * 300_000)
+    assert program.run("--endpoint", sandbox.url, "--ledger=l", "--results=none", given=given).code == 0
+    written = program.run("results", "l", "--output", writable.address("out/results.ndjson"), environ=store)
+    assert (written.code, written.out, written.err) == (0, b"", "")
+    results = writable.get("out/results.ndjson")
+    assert results == program.run("results", "l").out
+    assert len(results) > objects._PART_BYTES
+    reported = program.run("report", "l", "-o", writable.address("out/report.html"), environ=store)
     assert (reported.code, reported.err) == (0, "")
-    assert bucket.get("out/report.html").startswith(b"<!doctype html>")
+    assert writable.get("out/report.html").startswith(b"<!doctype html>")
 
 
 def test_results_to_a_file(program: Program, sandbox: Sandbox) -> None:
@@ -58,7 +79,7 @@ def test_results_to_a_file(program: Program, sandbox: Sandbox) -> None:
 def test_range_shards_do_what_one_run_does(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
     """Each record is applied once."""
     address = bucket.put("shards.ndjson", many(90))
-    store = environ(bucket.port)
+    store = bucket.environ()
     for index in range(3):
         done = program.run(address, "--endpoint", sandbox.url, f"--shard={index}/3", "--shard-by=range", environ=store)
         assert (done.code, done.outcomes) == (0, {"delivered": len(done.results)})
@@ -67,29 +88,29 @@ def test_range_shards_do_what_one_run_does(program: Program, sandbox: Sandbox, b
 
 def test_objects_that_cannot_be_read(program: Program, sandbox: Sandbox, bucket: Bucket) -> None:
     """Exit 9, nothing is sent, and the message names the object, what is wrong, and what to do."""
-    there = bucket.put("there", many(1))
-    store = environ(bucket.port)
-    web = f"http://127.0.0.1:{bucket.port}/{BUCKET}/there"
-    cases = {
-        (f"s3://{BUCKET}/nowhere", ""): ("there is no such object", "AWS_ENDPOINT_URL"),
-        ("s3://nobody-has-this/there", ""): ("there is no such bucket", "AWS_REGION"),
-        (there, "AWS_SKIP_SIGNATURE"): ("access is denied (403", "AWS_ACCESS_KEY_ID"),
-        (web, ""): ("access is denied (403", "may have expired"),
-        (there, "AWS_ENDPOINT_URL"): ("cannot be reached", "AWS_ENDPOINT_URL"),
-        (there, "AWS_ALLOW_HTTP"): ("over plain http", "AWS_ALLOW_HTTP=true"),
-    }
-    others = {"AWS_SKIP_SIGNATURE": "true", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "false"}
-    begun = {
-        case: program.start(
-            case[0], "--endpoint", sandbox.url, environ={**store, **({case[1]: others[case[1]]} if case[1] else {})}
-        )
-        for case in cases
-    }
-    for case, process in begun.items():
+    there, store = bucket.put("there", many(1)), bucket.environ()
+    (where,) = (name for name in store if name.endswith(("_ENDPOINT_URL", "_BASE_URL", "_STORAGE_ENDPOINT")))
+    (clear,) = (name for name in store if name.endswith("_ALLOW_HTTP"))
+    (who,) = (name for name in store if name.endswith(("_ACCESS_KEY_ID", "_CREDENTIALS", "_ACCOUNT_KEY")))
+    cases: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
+        (bucket.address("nowhere"), {}, ("there is no such object", where)),
+        (there, bucket.denied(), ("access is denied (403", who)),
+        (there, {where: "http://127.0.0.1:9"}, ("cannot be reached", where)),
+        (there, {clear: "false"}, ("over plain http", f"{clear}=true")),
+    ]
+    if bucket.scheme != "gs":  # whose server does not tell the one from the other
+        cases.append((f"{bucket.scheme}://nobody-has-this/there", {}, ("there is no such bucket", where)))
+    if bucket.scheme == "s3":
+        web = f"http://127.0.0.1:{bucket.port}/{BUCKET}/there"
+        cases.append((web, {}, ("access is denied (403", "may have expired")))
+    begun = [
+        program.start(address, "--endpoint", sandbox.url, environ={**store, **others}) for address, others, _ in cases
+    ]
+    for (address, _, told), process in zip(cases, begun, strict=True):
         done = program.finish(process)
         assert (done.code, done.out) == (9, b""), done.err
-        assert done.err.startswith(f"veetro-batch: error: {case[0]}: ")
-        for words in cases[case]:
+        assert done.err.startswith(f"veetro-batch: error: {address}: ")
+        for words in told:
             assert words in done.err
         assert done.err.count("\n") == 1
     assert sandbox.stats().requests == 0
@@ -110,6 +131,30 @@ def test_a_signal_while_the_store_is_silent(program: Program, number: signal.Sig
             assert (done.code, done.out, done.err) == (6, b"", "veetro-batch: interrupted\n")
 
 
+@of_s3
+def test_the_end_takes_no_interpreter_down(program: Program, bucket: Bucket) -> None:
+    """Under the store's threads: after the last word, which is printed, nothing more is done."""
+    address = bucket.put("end", many(1) + b"{}\n")
+    for closed in ("", ">&-"):
+        process = subprocess.run(
+            ["bash", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", _ABORTS, "check", address],
+            cwd=program.directory,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **bucket.environ()},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        if closed:
+            assert (process.returncode, process.stdout) == (9, b"")
+            assert process.stderr.count(b"\n") == 1
+        else:
+            assert process.returncode == 3, process.stderr
+            (result,) = read_lines(process.stdout)
+            assert (result["line"], result["outcome"]) == (2, "invalid")
+            assert b"1 are invalid" in process.stderr
+
+
+@of_s3
 def test_what_makes_no_sense(program: Program, bucket: Bucket) -> None:
     """Exit 2: no object, records over plain http, files of a run in a store, an object on the web as an output."""
     common = ("--endpoint", "http://127.0.0.1:9")
@@ -127,7 +172,7 @@ def test_what_makes_no_sense(program: Program, bucket: Bucket) -> None:
     }
     (program.directory / "ledger").touch()
     program.run("--endpoint", "http://127.0.0.1:9", "--ledger=ledger", "--limit=0", given=many(1))
-    begun = {case: program.start(*case, environ=environ(bucket.port)) for case in cases}
+    begun = {case: program.start(*case, environ=bucket.environ()) for case in cases}
     for case, process in begun.items():
         done = program.finish(process)
         assert (done.code, done.out) == (2, b""), done.err
@@ -147,15 +192,16 @@ def test_without_the_extra(program: Program, tmp_path: Path) -> None:
     assert "pip install 'veetro-batch[objects]'" in done.err
 
 
+@of_s3
 @pytest.mark.parametrize("address", ["signed", "stored"])
-def test_secrets_are_told_nowhere(program: Program, sandbox: Sandbox, bucket: Bucket, address: str) -> None:
+def test_secrets_are_told_nowhere(program: Program, sandbox: Sandbox, bucket: S3Bucket, address: str) -> None:
     """Neither the signature of an address nor a key of the environment: not on the screen, nor in any file."""
     bucket.put("secret", many(5) + b"{}\n")
     bucket.put("secret2", many(5))
     given = [bucket.signed(key) if address == "signed" else f"s3://{BUCKET}/{key}" for key in ("secret", "secret2")]
     hidden = [part for each in given for part in each.partition("?")[2].split("&") if "Signature=" in part] + [SECRET]
     assert len(hidden) == (3 if address == "signed" else 1)
-    store = environ(bucket.port)
+    store = bucket.environ()
     files = ("ledger", "results", "rejects", "summary", "report")
     written = [f"--{name}={name}" for name in files]
     log = ("--log-level=debug", "--log-format=json")

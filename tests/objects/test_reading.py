@@ -20,7 +20,9 @@ from batcher.flow.lines import Line
 from batcher.flow.source import FileSource
 from batcher.values import Shard
 from tests.e2e.program import ROOT
-from tests.objects.store import Bucket, Way
+from tests.objects.s3 import S3Bucket
+from tests.objects.store import Bucket
+from tests.objects.way import Way
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -90,7 +92,8 @@ async def test_an_empty_object(bucket: Bucket) -> None:
     assert await read(FileSource([address], max_line_bytes=10, shard=RangeShard(Shard(1, 2)))) == []
 
 
-async def test_several_objects_are_named_in_their_lines(bucket: Bucket, way: Way) -> None:
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)
+async def test_several_objects_are_named_in_their_lines(bucket: S3Bucket, way: Way) -> None:
     """By address; of one on the web without its signature, which never is part of a name."""
     bucket.put("folder/é b.ndjson", b"{}\n")
     addresses = [bucket.put("one", b"1\n"), bucket.signed("folder/é b.ndjson").replace(str(bucket.port), str(way.port))]
@@ -148,7 +151,7 @@ async def test_an_object_that_changes_is_refused(
         while batch := await source.read():
             lines.extend(line.raw for line in batch)
 
-    with pytest.raises(InputFailed, match="s3://acme/moving: has changed since the run began"):
+    with pytest.raises(InputFailed, match=f"{address}: has changed since the run began"):
         await gather()
     await source.close()
     assert 1000 < len(lines) < 5000
@@ -206,6 +209,7 @@ async def test_reading_is_stopped_while_the_store_is_silent(bucket: Bucket, way:
     assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)
 @pytest.mark.usefixtures("way")
 def test_memory_does_not_depend_on_the_size_of_the_object(bucket: Bucket) -> None:
     """One of 96 MB is read in no more memory than one of 8 MB, but for what allocators keep."""
