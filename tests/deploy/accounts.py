@@ -20,13 +20,13 @@ class Account:
         outcomes: how many records ended in which way.
         applied: how many records the service has applied at all.
         repeated: how many it has applied more than once.
-        in_doubt: lines of the records in doubt, by ledger.
+        in_doubt: of each ledger the records in doubt: lines, and their keys.
     """
 
     outcomes: dict[str, int]
     applied: int
     repeated: int
-    in_doubt: dict[Path, list[int]]
+    in_doubt: dict[Path, dict[int, str]]
 
 
 def account(program: Program, ledgers: Iterable[Path], given: bytes, applied: Mapping[str, int]) -> Account:
@@ -46,7 +46,7 @@ def account(program: Program, ledgers: Iterable[Path], given: bytes, applied: Ma
         applied=len(applied),
         repeated=sum(times > 1 for times in applied.values()),
         in_doubt={
-            ledger: [result["line"] for result in found if result["outcome"] == "in_doubt"]
+            ledger: {result["line"]: result["key"] for result in found if result["outcome"] == "in_doubt"}
             for ledger, found in results.items()
         },
     )

@@ -16,6 +16,7 @@ from tests.deploy.manifests import KUBERNETES, PLACEHOLDER_ENDPOINT, only, own_o
 from tests.deploy.policy import KILLED
 from tests.e2e.conftest import StartSandbox
 from tests.e2e.program import Program, lines, record
+from tests.objects.s3 import S3Bucket
 
 EMAIL, PASSWORD = "migration@acme.com", "open-sesame"
 RECORDS = 3600
@@ -112,14 +113,16 @@ def tell(job: Controller, done: Account) -> None:
     job.log.clear()
 
 
-def in_shards(count: int) -> list[dict[str, object]]:
-    """Patches that make a Job of so many shards."""
+def in_shards(count: int, address: str, by: str) -> list[dict[str, object]]:
+    """Patches that make a Job of so many shards, which read the object at *address*."""
     changed = {
         "completions": count,
         "parallelism": count,
+        "template/spec/containers/0/args/0": address,
         "template/spec/containers/0/args/1": f"--shard=$(JOB_COMPLETION_INDEX)/{count}",
     }
-    return [{"op": "replace", "path": f"/spec/{path}", "value": value} for path, value in changed.items()]
+    replaced = [{"op": "replace", "path": f"/spec/{path}", "value": value} for path, value in changed.items()]
+    return [*replaced, {"op": "add", "path": "/spec/template/spec/containers/0/args/2", "value": f"--shard-by={by}"}]
 
 
 def ledgers_here(folder: Path) -> dict[str, dict[str, str]]:
@@ -127,19 +130,14 @@ def ledgers_here(folder: Path) -> dict[str, dict[str, str]]:
     return {"veetro-batch-ledger": {"url": f"{folder}/ledger-{{index}}"}}
 
 
-def object_here(folder: Path) -> dict[str, str]:
-    """In the place of the object, a file."""
-    return {"s3://acme-migration/records.ndjson": f"{folder}/records.ndjson"}
-
-
-def settle(program: Program, service: Sandbox, ledger: Path, numbers: list[int]) -> None:
-    """A person looks in the service for records in doubt, tells what was found, and sends what is missing."""
+def settle(program: Program, service: Sandbox, ledger: Path, keys: Mapping[int, str]) -> None:
+    """A person looks in the service for the records in doubt (line: key), tells what was found, sends what is left."""
     applied = service.stats().applied
     for word, there in (("--applied", True), ("--not-applied", False)):
-        known = [str(number) for number in numbers if (f"S-{number}" in applied) == there]
+        known = [str(line) for line, key in keys.items() if (key in applied) == there]
         if known:
             assert program.run("settle", ledger, "--line", ",".join(known), word).code == 0
-    if numbers:
+    if keys:
         login = ("--email", EMAIL, "--results=none")
         environ = {"VEETRO_BATCH_PASSWORD": PASSWORD}
         assert program.run("resubmit", ledger, "--endpoint", service.url, *login, environ=environ).code == 0
@@ -177,13 +175,20 @@ def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program:
     tell(job, done)
 
 
-def test_shards(tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program) -> None:
-    """The overlay: its shards fail and go on each for itself, and what is in doubt in the end a person can settle."""
+@pytest.mark.parametrize("by", ["key", "range"])
+def test_shards(
+    tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program, in_s3: S3Bucket, by: str
+) -> None:
+    """The overlay: its shards fail and go on each for itself, and what is in doubt in the end a person can settle.
+
+    They read their records from a store, with the keys of their Secret.
+    """
     given = records(unsafe=True)
-    (tmp_path / "records.ndjson").write_bytes(given)
+    address = in_s3.put("records.ndjson", given)
     (tmp_path / "overlay").mkdir()
-    overlay = own_overlay(tmp_path / "overlay", in_shards(SHARDS), of=KUBERNETES / "indexed")
-    job = start_job(resources(overlay), SECRETS | ledgers_here(tmp_path), object_here(tmp_path))
+    overlay = own_overlay(tmp_path / "overlay", in_shards(SHARDS, address, by), of=KUBERNETES / "indexed")
+    store = {"veetro-batch-objects": in_s3.environ()}
+    job = start_job(resources(overlay), SECRETS | ledgers_here(tmp_path) | store, {})
     job.resume()
     wait_for(job, service, 200, index=0)
     end(job, service, "killed", index=0)
@@ -202,10 +207,10 @@ def test_shards(tmp_path: Path, service: Sandbox, start_job: StartJob, program: 
     assert {pod.index for pod in job.pods if pod.code == DOUBTFUL} == doubtful == job.standing.failed <= {0, 1}
     assert job.standing.condition == ("Failed" if doubtful else "Complete")
     tell(job, done)
-    for ledger, numbers in done.in_doubt.items():
-        settle(program, service, ledger, numbers)
+    for ledger, keys in done.in_doubt.items():
+        settle(program, service, ledger, keys)
     for ledger in ledgers:
-        assert program.run("verify", ledger, tmp_path / "records.ndjson").code == 0
+        assert program.run("verify", ledger, address, environ=in_s3.environ()).code == 0
     applied = service.stats().applied
     assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
     assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
