@@ -15,16 +15,14 @@ from batcher.errors import BatcherError, InputFailed, ServiceUnusable
 from batcher.flow.ledger.store import Store
 from batcher.sandbox import SandboxSettings
 from batcher.settings import OPTIONS, Settings
+from tests.in_process import alone
 
 ENDPOINT = ("--endpoint", "https://acme.worketc.com/xml")
 
 
 @pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's own environment holds changes no test; standard input is a pipe."""
-    for option in OPTIONS.values():
-        monkeypatch.delenv(option.variable, raising=False)
-    monkeypatch.setattr("sys.stdin", io.StringIO())
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone(monkeypatch)
 
 
 class Run(ModuleType):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import re
@@ -25,9 +24,9 @@ from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.lock import Lock
 from batcher.flow.ledger.store import Store
 from batcher.sandbox import SandboxSettings
-from batcher.settings import OPTIONS
 from tests.e2e.program import Program, many, read_lines
 from tests.e2e.servers import Background
+from tests.in_process import alone
 
 FIRST = many(600) + b'\n \n{"unknown": 1}\n'
 SECOND = many(40, SourceID="S")
@@ -35,11 +34,8 @@ RECORDS = 641
 
 
 @pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's own environment holds changes no test; standard input is an empty pipe."""
-    for option in OPTIONS.values():
-        monkeypatch.delenv(option.variable, raising=False)
-    monkeypatch.setattr("sys.stdin", io.StringIO())
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -26,10 +25,10 @@ from batcher.flow.lines import Line, make_line
 from batcher.observe.account import add_counts, read_account
 from batcher.observe.summary import Percentiles
 from batcher.observe.tally import Tally
-from batcher.settings import OPTIONS
 from batcher.values import Shard
 from tests.e2e.program import Program, lines, many, read_lines, record
 from tests.e2e.servers import Background
+from tests.in_process import alone
 
 ODD = b'\n{broken\n  \n[1]\n{"SourceID": "S-3", "Nothing": 1}\n' + lines(record(900, SourceID=None))
 INPUTS = {"one": many(70) + ODD + many(20), "two": ODD + many(40)[:-1]}
@@ -47,11 +46,8 @@ class Call(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine's own environment holds changes no test; standard input is an empty pipe."""
-    for option in OPTIONS.values():
-        monkeypatch.delenv(option.variable, raising=False)
-    monkeypatch.setattr("sys.stdin", io.StringIO())
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone(monkeypatch)
 
 
 @pytest.fixture(scope="module")

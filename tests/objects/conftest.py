@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from batcher.sandbox import Sandbox
-from tests.e2e.program import Program
-from tests.e2e.servers import Background
+from tests.e2e.conftest import background, program, sandbox
 from tests.objects import azure, google, s3
 from tests.objects.store import Bucket
 from tests.objects.way import Way
+
+__all__ = ["background", "bucket", "in_azure", "in_google", "in_s3", "program", "sandbox", "way", "writable"]
 
 
 @pytest.fixture(scope="session")
@@ -55,24 +53,3 @@ def way(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
         for name, value in bucket.environ(made.port).items():
             monkeypatch.setenv(name, value)
         yield made
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    """The program, run in a directory of its own."""
-    with contextlib.closing(Program(tmp_path)) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def background() -> Iterator[Background]:
-    """Where sandboxes run."""
-    with Background() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(background: Background) -> Iterator[Sandbox]:
-    """A service that is always well."""
-    with background.sandbox() as running:
-        yield running

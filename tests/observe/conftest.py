@@ -6,6 +6,9 @@ from batcher.core.events import AttemptEnded, LoggedIn, RecordEnded, RecordRead,
 from batcher.core.result import Result
 from batcher.core.verdict import Judgement, Outcome, Problem, Sample, Verdict
 from batcher.observe.tally import Gauges, Tally
+from tests.e2e.conftest import program
+
+__all__ = ["program"]
 
 STARTED_WALL = 1_700_000_000.0
 DEADLOCK = "Server was unable to process request. ---> Transaction (Process ID {}) was deadlocked"

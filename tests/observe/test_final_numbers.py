@@ -8,7 +8,6 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +24,6 @@ Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def sandbox() -> Iterator[Sandbox]:
     with Background() as background, background.sandbox() as running:
         yield running
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    started = Program(tmp_path)
-    yield started
-    started.close()
 
 
 class Gateway(BaseHTTPRequestHandler):

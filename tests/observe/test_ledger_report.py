@@ -26,13 +26,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    started = Program(tmp_path)
-    yield started
-    started.close()
-
-
 def view_of(file: Path) -> dict[str, Any]:
     """What a report carries."""
     found = re.search(r'<script type="application/json" id="view">(.*?)</script>', file.read_text(), re.DOTALL)

@@ -11,7 +11,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -96,13 +95,6 @@ def _echo(kind: str, key: str) -> bytes:
         "7": http("503 Busy", page, "Retry-After: 0", kind="text/html"),
         "8": _fault("Client", f"The session {key} has expired."),
     }[kind]
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    started = Program(tmp_path)
-    yield started
-    started.close()
 
 
 @pytest.fixture
