@@ -20,6 +20,7 @@ COMMANDS = {
     "pace": "bench.pace.table",
     "peers": "bench.peers",
     "shards": "bench.shards",
+    "sizes": "bench.sizes",
     "soak": "bench.soak",
     "torture": "bench.torture",
     "watching": "bench.watching",

@@ -7,21 +7,17 @@ process, its start subtracted by comparing a long run with a short one: medians 
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 from pathlib import Path
 
 from bench.constant import Constant, constant_servers
 from bench.peers.contenders import Contender, delivered, nothing, ours
-from bench.peers.measuring import microseconds, works
-
-RESULTS = Path(__file__).parent / "results"
+from bench.rounds import Figures, in_turns, tell
 
 
-def variants(servers: Constant) -> dict[str, tuple[str, Contender]]:
-    """URL and contender of each row, by its name."""
+def variants(servers: Constant) -> list[tuple[str, Contender]]:
+    """URL and contender of each row."""
     ways: dict[str, tuple[str, list[str]]] = {
         "SOAP 1.1": (servers.plain, []),
         "SOAP 1.2": (servers.soap12, ["--soap", "1.2"]),
@@ -30,27 +26,21 @@ def variants(servers: Constant) -> dict[str, tuple[str, Contender]]:
         "TLS": (servers.tls, ["--ca-file", str(servers.ca)]),
         "SOAP 1.1, no ledger": (servers.plain, []),
     }
-    rows = {}
+    rows = []
     for name, (url, options) in ways.items():
         ledger = [] if "no ledger" in name else ["--ledger", "{folder}/ledger"]
         command = ours("--order-by", "none", *ledger, *options)
-        rows[name] = (url, Contender(name, "", "", 1, command, delivered, nothing))
+        rows.append((url, Contender(name, "", "", 1, command, delivered, nothing)))
     return rows
 
 
-def cost(rounds: int, count: int) -> dict[str, list[float]]:
+def cost(rounds: int, count: int) -> Figures:
     """µs a record of each row, a figure a round."""
-    figures: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, constant_servers() as servers:
-        rows = variants(servers)
-        for _ in range(rounds):
-            for name, (url, contender) in rows.items():
-                long, short = works(contender, count, Path(folder), url)
-                figures.setdefault(name, []).append(microseconds(contender, long, short))
-    return figures
+        return in_turns(variants(servers), rounds, count, Path(folder))
 
 
-def table(figures: dict[str, list[float]]) -> str:
+def table(figures: Figures) -> str:
     """The figures in Markdown."""
     first = statistics.median(next(iter(figures.values())))
     lines = ["| | CPU µs a record | lowest to highest | of the first |", "|---|--:|--:|--:|"]
@@ -61,14 +51,5 @@ def table(figures: dict[str, list[float]]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure as the arguments say; table and JSON go into ``bench/results/`` too."""
-    parser = argparse.ArgumentParser(prog="python -m bench cost", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--records", type=int, default=30_000)
-    chosen = parser.parse_args(arguments)
-    figures = cost(chosen.rounds, chosen.records)
-    told = table(figures)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cost.md").write_text(told + "\n")
-    (RESULTS / "cost.json").write_text(json.dumps(figures, indent=1) + "\n")
-    print(told)
+    """Measure as the arguments say."""
+    tell("cost", __doc__, arguments, cost, table)

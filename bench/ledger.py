@@ -10,14 +10,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -25,6 +23,7 @@ from batcher.cli import main as batcher
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.store import Store
 from bench.constant import RECORD, constant_server
+from bench.sandbox import sandbox
 
 LATENCY, COMMIT = 0.05, 0.02
 """Seconds: what the service takes for an answer, and what is added to each commit."""
@@ -33,7 +32,7 @@ IN_FLIGHT = 64
 
 def throughput(rounds: int, count: int) -> None:
     """Print the throughput with a slow ledger as a share of that without one."""
-    with tempfile.TemporaryDirectory() as name, _sandbox() as url:
+    with tempfile.TemporaryDirectory() as name, sandbox("--latency", f"{LATENCY}s") as url:
         folder = Path(name)
         (folder / "records").write_bytes(RECORD * count)
         shares, plain = [], []
@@ -108,20 +107,6 @@ def _cpu_seconds(results: Path, records: Path, url: str, *options: str) -> float
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@contextlib.contextmanager
-def _sandbox() -> Iterator[str]:
-    command = [sys.executable, "-m", "batcher", "sandbox", "--port", "0", "--latency", f"{LATENCY}s"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        found = re.search(r"http://\S+/xml", process.stderr.readline())
-        assert found is not None
-        yield found.group()
-    finally:
-        process.terminate()
-        process.communicate()
 
 
 def main(arguments: list[str]) -> None:

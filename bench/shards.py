@@ -6,17 +6,14 @@ them: so each record is read, its key is found, and it is left out. Medians of r
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import tempfile
 from pathlib import Path
 
 from bench.constant import constant_servers
 from bench.peers.contenders import Contender, Work, delivered, nothing, ours
-from bench.peers.measuring import microseconds, works
+from bench.rounds import Figures, in_turns, tell
 
-RESULTS = Path(__file__).parent / "results"
 SENT = "sent"
 _NONE_OF_THEM = ("--shard", "999999/1000000")
 _WAYS = {
@@ -43,18 +40,13 @@ def contenders() -> list[Contender]:
     return rows
 
 
-def cost(rounds: int, count: int) -> dict[str, list[float]]:
+def cost(rounds: int, count: int) -> Figures:
     """µs a record of each row, a figure a round."""
-    figures: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, constant_servers() as servers:
-        for _ in range(rounds):
-            for contender in contenders():
-                long, short = works(contender, count, Path(folder), servers.plain)
-                figures.setdefault(contender.name, []).append(microseconds(contender, long, short))
-    return figures
+        return in_turns([(servers.plain, contender) for contender in contenders()], rounds, count, Path(folder))
 
 
-def table(figures: dict[str, list[float]]) -> str:
+def table(figures: Figures) -> str:
     """The figures in Markdown; the last column is what sharing out to 16 adds to each record of one's own."""
     sent = statistics.median(figures[SENT])
     lines = [
@@ -69,14 +61,5 @@ def table(figures: dict[str, list[float]]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure as the arguments say; table and JSON go into ``bench/results/`` too."""
-    parser = argparse.ArgumentParser(prog="python -m bench shards", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--records", type=int, default=30_000)
-    chosen = parser.parse_args(arguments)
-    figures = cost(chosen.rounds, chosen.records)
-    told = table(figures)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "shards.md").write_text(told + "\n")
-    (RESULTS / "shards.json").write_text(json.dumps(figures, indent=1) + "\n")
-    print(told)
+    """Measure as the arguments say."""
+    tell("shards", __doc__, arguments, cost, table)

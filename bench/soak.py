@@ -22,13 +22,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import orjson
 
 from bench.records import line
+from bench.sandbox import sandbox
 
 FAULTS = (
     "server=0.5%,deadlock=0.3%,client=0.5%,late_server=0.1%,reset=0.2%,reset_applied=0.2%,gateway_applied=0.1%,"
@@ -75,7 +75,7 @@ class Feeder(threading.Thread):
 
 def soak(records: int | None, seconds: float | None, folder: Path) -> tuple[list[Sample], list[str]]:
     """Run until *records* or *seconds* are through; the samples, and a sentence for each thing that is not right."""
-    with _sandbox() as url, (folder / "said").open("wb") as said:
+    with sandbox("--latency", "10ms", "--faults", FAULTS) as url, (folder / "said").open("wb") as said:
         command = [
             *(sys.executable, "-m", "batcher", "-", "--endpoint", url, "--progress", "plain", "--timeout", "10"),
             *("--ledger", str(folder / "ledger"), "--results", str(folder / "results.ndjson")),
@@ -98,21 +98,6 @@ def soak(records: int | None, seconds: float | None, folder: Path) -> tuple[list
     if program.returncode not in _FINISHED:
         wrong.append(f"exit {program.returncode}: {(folder / 'said').read_text()[-500:]}")
     return samples, wrong
-
-
-@contextlib.contextmanager
-def _sandbox() -> Iterator[str]:
-    """The URL of a sandbox in a process of its own, while it runs."""
-    command = [sys.executable, "-m", "batcher", "sandbox", "--port", "0", "--latency", "10ms", "--faults", FAULTS]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        found = re.search(r"http://\S+/xml", process.stderr.readline())
-        assert found is not None
-        yield found.group()
-    finally:
-        process.terminate()
-        process.communicate()
 
 
 def _look(pid: int, began: float, log: Path) -> Sample:
