@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -15,8 +14,9 @@ from typing import Any
 
 from batcher.commands import CHECK, DEMO, REPORT, RESUBMIT, RESULTS, SANDBOX, SETTLE, STATUS, SUBMIT, VERIFY
 from batcher.config import Gathered, gather, shown
-from batcher.errors import BatcherError, OutputFailed, RunAborted, SettingsError
+from batcher.errors import BatcherError, RunAborted, SettingsError
 from batcher.settings import OPTIONS, Settings
+from batcher.standard import complain, occupy, say
 from batcher.usage import Arguments, help_text, options_markdown, parse, version_text
 
 __all__ = ["main", "options_markdown"]
@@ -27,7 +27,7 @@ PROBLEM_IN_PROGRAM, USAGE, INTERRUPTED = 1, 2, 6
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* (default: the process's arguments) says and return the exit code."""
-    _occupy_standard_streams()
+    occupy()
     # Before a run hears signals itself; as process 1 of a container SIGTERM would else be ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     log_level, log_format = os.environ.get(OPTIONS["log-level"].variable), "text"
@@ -36,68 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         log_level, log_format = call.log_level or log_level, call.log_format
         return call.act()
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return INTERRUPTED
     except BatcherError as error:
-        _complain(f"error: {error}", log_format)
+        complain(f"error: {error}", log_format)
         return _exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last resort: users get one line, not a stack
         if log_level == "debug":
             traceback.print_exc()
         hint = "please report it, with what VEETRO_BATCH_LOG_LEVEL=debug shows"
-        _complain(f"internal error: {type(error).__name__}: {error}; {hint}", log_format)
+        complain(f"internal error: {type(error).__name__}: {error}; {hint}", log_format)
         return PROBLEM_IN_PROGRAM
-
-
-def _occupy_standard_streams() -> None:
-    """Take the places of standard streams that are closed, as ``2>&-`` leaves them.
-
-    Else the next socket or file that is opened would be descriptor 1 or 2, and what is printed would go there. Reading
-    from 0 and writing to 1 stay errors; what people would read on 2 is dropped.
-    """
-    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, mode)  # the lowest descriptor that is free
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open to the end
 
 
 def _exit_code(error: BatcherError) -> int:
     if isinstance(error, RunAborted):
         return error.exit_code
     return USAGE if isinstance(error, SettingsError) else PROBLEM_IN_PROGRAM
-
-
-def _complain(text: str, log_format: str = "text") -> None:
-    """One line for people or, once it is known that programs read them, an event; if they still listen."""
-    line = f"veetro-batch: {text}"
-    if log_format == "json":
-        from batcher.observe.logs import json_line
-
-        line = json_line("failed", {"level": "error", "detail": text})
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{line}\n")
-
-
-def _say(text: str) -> int:
-    """Print *text*; quietly less of it where the reader has gone, as ``| head`` does.
-
-    Raises:
-        OutputFailed: standard output is closed, or its disk is full.
-    """
-    if sys.stdout is None:
-        raise OutputFailed("standard output is closed")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # The interpreter flushes again at its end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OutputFailed(f"standard output cannot be written: {error.strerror}") from error
-    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +74,9 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
     """Judge *arguments* with *environ*; ``SettingsError`` where they ask for nothing that can be done."""
     command = arguments.command
     if "help" in arguments.switches:
-        return Call(lambda: _say(help_text(command)))
+        return Call(lambda: say(help_text(command)))
     if "version" in arguments.switches:
-        return Call(lambda: _say(version_text()))
+        return Call(lambda: say(version_text()))
     if command is SANDBOX:
         return _sandbox(_own(arguments))
     if command in (RESULTS, STATUS, SETTLE, REPORT):
@@ -129,7 +84,7 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
     secrets = [option.name for option in OPTIONS.values() if option.secret and command in _SENDING]
     gathered = gather([*command.options, *secrets], arguments.flags, environ)
     for warning in gathered.warnings:
-        _complain(f"warning: {warning}")
+        complain(f"warning: {warning}")
     if command is DEMO:
         return _demo(_own(arguments), gathered.values["progress"])
     if "show-config" in arguments.switches:
@@ -176,7 +131,7 @@ def _ready(arguments: Arguments, inputs: tuple[str, ...], gathered: Gathered) ->
 
 def _show_config(arguments: Arguments, gathered: Gathered) -> int:
     """The settings come first, also where they contradict each other: they tell where to look."""
-    _say("".join(f"{line}\n" for line in shown(gathered)))
+    say("".join(f"{line}\n" for line in shown(gathered)))
     settings = gathered.settings(arguments.inputs)
     if arguments.command in _SENDING:
         settings.require_endpoint()
@@ -248,7 +203,7 @@ def _settle(arguments: Arguments) -> Call:
     def act() -> int:
         from batcher.settle import settle_command
 
-        return _say(settle_command(arguments.ledger, own["line"], own["input"], arguments.switches))
+        return say(settle_command(arguments.ledger, own["line"], own["input"], arguments.switches))
 
     return Call(act)
 
