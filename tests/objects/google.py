@@ -30,10 +30,11 @@ from tests.prometheus.server import wait_for
 
 _BEARER = re.compile(rb"\r\nauthorization: Bearer (\S+)\r\n", re.IGNORECASE)
 _REFUSAL = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-_REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
+REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_REFUSAL), _REFUSAL)
 
 
-def _place(port: int) -> dict[str, str]:
+def place(port: int) -> dict[str, str]:
+    """What tells the program where the store is."""
     return {"GOOGLE_BASE_URL": f"http://127.0.0.1:{port}", "GOOGLE_ALLOW_HTTP": "true"}
 
 
@@ -70,7 +71,7 @@ class GoogleBucket(Bucket):
 
     def environ(self, port: int | None = None) -> dict[str, str]:
         """Of the store, or a way to it."""
-        return {**_place(port or self.port), "GOOGLE_APPLICATION_CREDENTIALS": str(self._directory / "account.json")}
+        return {**place(port or self.port), "GOOGLE_APPLICATION_CREDENTIALS": str(self._directory / "account.json")}
 
     def denied(self) -> dict[str, str]:
         """Another account."""
@@ -102,7 +103,7 @@ class GoogleXmlBucket(Bucket):
 
     def environ(self, port: int | None = None) -> dict[str, str]:
         """Of the store, or a way to it."""
-        return {**_place(port or self.port), "GOOGLE_BEARER_TOKEN": "token"}
+        return {**place(port or self.port), "GOOGLE_BEARER_TOKEN": "token"}
 
     def denied(self) -> dict[str, str]:
         """There is none: moto reads no tokens."""
@@ -147,5 +148,5 @@ def _refusal(head: bytes, key: rsa.RSAPublicKey) -> bytes:
     try:
         key.verify(base64.urlsafe_b64decode(signature + b"=="), signed, padding.PKCS1v15(), SHA256())
     except InvalidSignature:
-        return _REFUSED
+        return REFUSED
     return b""

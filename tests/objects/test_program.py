@@ -16,8 +16,11 @@ import pytest
 from batcher.flow import objects
 from batcher.sandbox import Sandbox
 from tests.e2e.program import ROOT, Done, Program, many, read_lines
+from tests.objects import google
+from tests.objects.google import REFUSED
 from tests.objects.s3 import S3Bucket, environ
 from tests.objects.store import BUCKET, SECRET, Bucket
+from tests.objects.way import Way
 
 _ABORTS = """
 import atexit, os, sys
@@ -129,6 +132,42 @@ def test_a_signal_while_the_store_is_silent(program: Program, number: signal.Sig
             process.send_signal(number)
             done = program.finish(process)
             assert (done.code, done.out, done.err) == (6, b"", "veetro-batch: interrupted\n")
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_the_identity_of_a_machine_or_pod(program: Program, in_s3: S3Bucket, scheme: str) -> None:
+    """Where no key is given it is asked for: of EKS Pod Identity, of Google's metadata server."""
+    in_s3.put("there", many(1))
+    expiry = "2099-01-01T00:00:00Z"
+    (program.directory / "token").write_text("pod-token")
+    told = {
+        "s3": {"AccessKeyId": "AKIAPOD", "SecretAccessKey": SECRET, "Token": "session-of-pod", "Expiration": expiry},
+        "gs": {"access_token": "token-of-machine", "expires_in": 3600, "token_type": "Bearer"},
+    }[scheme]
+    asked: list[bytes] = []
+
+    def identity(head: bytes) -> bytes:
+        asked.append(head.lower())
+        body = json.dumps(told).encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body)
+
+    def refusal(head: bytes) -> bytes:
+        return b"" if b"session-of-pod" in head or b"token-of-machine" in head else REFUSED
+
+    with Way(in_s3.port, identity) as metadata, Way(in_s3.port, refusal) as store:
+        others = {
+            "s3": {
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{store.port}",
+                "AWS_ALLOW_HTTP": "true",
+                "AWS_REGION": "us-east-1",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{metadata.port}/v1/credentials",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(program.directory / "token"),
+            },
+            "gs": {**google.place(store.port), "GCE_METADATA_HOST": f"127.0.0.1:{metadata.port}", "HOME": "/nowhere"},
+        }[scheme]
+        done = program.run("check", f"{scheme}://{BUCKET}/there", environ=others)
+    assert (done.code, done.out) == (0, b""), done.err
+    assert {"s3": b"authorization: pod-token", "gs": b"metadata-flavor: google"}[scheme] in asked[0]
 
 
 @of_s3
