@@ -18,22 +18,12 @@ from batcher.flow import inputs
 from batcher.flow.lines import Line
 from batcher.flow.source import FileSource
 from batcher.values import Shard
+from tests.flow.reading import read
 
 BOM = b"\xef\xbb\xbf"
 LONGEST = 12
 PIECES = st.sampled_from([b"\n", b"\r\n", b"\r", b" ", BOM, b"{}", b"\xff", b"abc", b"x" * 20, b"\n\n"])
 TEXTS = st.one_of(st.binary(max_size=80), st.lists(PIECES, max_size=30).map(b"".join))
-
-
-async def read(source: FileSource) -> list[Line]:
-    """All lines; closes it."""
-    lines: list[Line] = []
-    try:
-        while batch := await source.read():
-            lines += batch
-    finally:
-        await source.close()
-    return lines
 
 
 def place(line: Line) -> tuple[object, ...]:

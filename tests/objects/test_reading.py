@@ -20,6 +20,7 @@ from batcher.flow.lines import Line
 from batcher.flow.source import FileSource
 from batcher.values import Shard
 from tests.e2e.program import ROOT
+from tests.flow.reading import read
 from tests.objects.s3 import S3Bucket
 from tests.objects.store import Bucket
 from tests.objects.way import Way
@@ -46,17 +47,6 @@ count = asyncio.run(read())
 # Not getrusage: it also tells of the process from which this one was forked.
 print(count, int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) // 1024)
 """
-
-
-async def read(source: FileSource) -> list[Line]:
-    """All lines; closes it."""
-    lines: list[Line] = []
-    try:
-        while batch := await source.read():
-            lines += batch
-    finally:
-        await source.close()
-    return lines
 
 
 def of_bytes(text: bytes) -> list[bytes]:
