@@ -12,6 +12,10 @@ from batcher.core.verdict import Outcome, Problem
 
 Key: TypeAlias = "str | int | list[str | int | None] | None"
 
+_DELIVERED = b'{"line":%d,"outcome":"delivered","key":%b,"attempts":%d,"seconds":%b,"hash":"%b","result":%b}\n'
+_NOTHING_ELSE = (None, None, None, False, None, None)
+"""From ``Result.problem`` to ``Result.settled``: what nearly every delivered record has there."""
+
 RAW_LIMIT = 64 * 1024
 """Bytes of a line that a rejects line quotes at most."""
 
@@ -139,6 +143,11 @@ class Result(NamedTuple):
 
     def to_json(self) -> bytes:
         """The result line, with its LF."""
+        # Nearly all lines, for half the cost of a dictionary: what can be of any text or size is still orjson's.
+        if self.outcome is Outcome.DELIVERED and self.fields and self[7:13] == _NOTHING_ELSE:
+            seconds = orjson.dumps(round(self.seconds, 4))
+            values = (self.line, orjson.dumps(self.key), self.attempts, seconds, self.hash.encode(), self.fields)
+            return _DELIVERED % values
         return orjson.dumps(self._members(), option=orjson.OPT_APPEND_NEWLINE)
 
     def to_reject(self) -> bytes:
