@@ -22,6 +22,7 @@ import orjson
 from batcher.core.answer import Matcher
 from batcher.core.document import Document
 from batcher.core.events import AttemptEnded, RecordEnded, RecordRead
+from batcher.core.leaf import is_plain
 from batcher.core.record import RecordReader
 from batcher.core.reply import Judge
 from batcher.core.result import Result
@@ -71,7 +72,7 @@ def core_steps() -> Iterator[Step]:
 
     yield "hash of the line", lambda: hashlib.blake2b(raw, digest_size=8).hexdigest(), 1
     yield "decode: orjson alone", lambda: orjson.loads(raw), 1
-    yield "render: values to envelope, validated", lambda: template.render(values), 1
+    yield "render: values to envelope, validated", lambda: template.render(values, plain=is_plain(raw)), 1
     yield "read: line to record, all of it", lambda: reader.read(raw), 1
     yield "match: the answer's usual shape", lambda: matcher.match(ANSWER), 1
     yield "verdict: a success of the usual shape", lambda: judge.judge(200, _HEADERS, body, 0.0), 1

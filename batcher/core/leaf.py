@@ -80,6 +80,25 @@ _find_illegal = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\ufff
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
 
 
+_AMPERSAND, _LESS, _GREATER, _BACKSLASH = b"&<>\\"
+_NONCHARACTERS = re.compile(b"\xef\xbf[\xbe\xbf]").search  # U+FFFE and U+FFFF in UTF-8
+
+
+def is_plain(line: bytes) -> bool:
+    """Whether all strings in a *line* of JSON are their own XML text, as far as single characters go.
+
+    JSON carries the characters that XML forbids, and a CR, only behind a backslash: without one and without XML's own
+    marks no string needs to be searched.
+    """
+    return (
+        _BACKSLASH not in line
+        and _AMPERSAND not in line
+        and _LESS not in line
+        and _GREATER not in line
+        and (line.isascii() or _NONCHARACTERS(line) is None)
+    )
+
+
 def _string_to_xml(value: Any) -> str:
     if type(value) is not str:
         raise _wrong_type("a string", value)
@@ -149,11 +168,13 @@ def _boolean_to_json(text: str) -> Any:
 
 # Nearly all dates are of this form, which knows the calendar but for the 29th of February, and needs no arithmetic:
 # without an offset no instant leaves the years that the service knows, but by rounding in the very last one.
-_is_plain_date = re.compile(
-    r"(?!0000|9999)[0-9]{4}"
-    r"-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z?",
-).fullmatch
+_PLAIN_DATE = (
+    r"(?:[1-8][0-9]{3}|0001)-"
+    r"(?:0[13578]-(?:0[1-9]|[12][0-9]|3[01])|1[02]-(?:0[1-9]|[12][0-9]|3[01])|0[469]-(?:0[1-9]|[12][0-9]|30)"
+    r"|11-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]++)?+Z?+"
+)
+_is_plain_date = re.compile(_PLAIN_DATE).fullmatch
 _read_date = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(?:Z|([+-])([0-9]{2}):([0-9]{2}))?",
 ).fullmatch
@@ -250,9 +271,10 @@ def _quote(value: Any) -> str:
 
 _USUAL_INT = Usual(f"type({{v}}) is int and {_INT_MIN} <= {{v}} <= {_INT_MAX}")
 _USUAL_BOOLEAN = Usual("type({v}) is bool", "('true' if {v} else 'false')")
-_USUAL_DATE = Usual("type({v}) is str and is_plain_date({v}) is not None", names={"is_plain_date": _is_plain_date})
+_USUAL_DATE = Usual("type({v}) is str", pattern=_PLAIN_DATE)
 _USUAL_STRING = Usual(
-    "type({v}) is str and find_special({v}) is None and not {v}.isspace()", names={"find_special": _find_special}
+    "type({v}) is str and (plain or find_special({v}) is None) and not {v}.isspace()",
+    names={"find_special": _find_special},
 )
 
 _TYPES = {

@@ -8,26 +8,31 @@ accepts nothing that the other way would write differently, and a property test 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-Quick: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, int] | None]
-"""A record's values → its envelope's text, and how many of them are strings in JSON; or None."""
+Quick: TypeAlias = Callable[[Mapping[str, Any], bool], tuple[str, int] | None]
+"""A record's values, and whether its line is plain → its envelope's text, and how many of them are strings in JSON; or
+None. What a plain line is: ``leaf.is_plain``."""
 
 
 class Usual(NamedTuple):
     """A leaf type's usual values, in Python's words, with ``{v}`` for the value.
 
     Attributes:
-        condition: holds for values whose text needs no more than *text*.
+        condition: holds for values whose text needs no more than *text*; it may ask ``plain``.
         text: expression of what an f-string makes the text in the envelope of; the value itself unless it says
             otherwise, and always for optional types.
         names: what both use.
+        pattern: regular expression that the value matches as well, never with a NUL in it; for types that are never
+            optional. One expression looks at all such values of a record: each search costs more than its characters.
     """
 
     condition: str
     text: str = "{v}"
     names: Mapping[str, object] = {}
+    pattern: str | None = None
 
 
 class Place(NamedTuple):
@@ -55,10 +60,13 @@ def compile_quick(places: Sequence[Place], after: str) -> Quick:
     """The function for these *places* and the literal text *after* the last."""
     names: dict[str, object] = {}
     conditions, texts, envelope = [], [], ""
+    patterns: dict[str, str] = {}
     for number, place in enumerate(places):
         v = f"v{number}"
         condition, text = place.usual.condition.format(v=v), place.usual.text.format(v=v)
         names |= place.usual.names
+        if place.usual.pattern is not None:
+            patterns[v] = place.usual.pattern
         envelope += _literal(place.before)
         whole = f"{_literal(place.opening)}{{{v}}}{_literal(place.closing)}"
         if place.optional:
@@ -71,10 +79,14 @@ def compile_quick(places: Sequence[Place], after: str) -> Quick:
                 texts.append(f"{v} = {text}")
             envelope += whole
     envelope += _literal(after)
+    if patterns:
+        names["match"] = re.compile(r"\0".join(patterns.values())).fullmatch
+        together = "\0".join(f"{{{v}}}" for v in patterns)
+        conditions.append(f"match(f{together!r}) is not None")
     nulls = " - ".join(f"(v{number} is None)" for number, place in enumerate(places) if place.optional) or "0"
     quoted = sum(place.quoted for place in places)
     lines = [
-        "def quick(values):",
+        "def quick(values, plain):",
         f"    if len(values) != {len(places)}:",
         "        return None",
         "    try:",

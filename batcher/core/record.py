@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from batcher.core.leaf import is_plain
 from batcher.core.result import Key
 from batcher.core.template import Template
 from batcher.errors import RecordError, SettingsError
@@ -91,7 +92,7 @@ class RecordReader:
         try:
             values = orjson.loads(raw)
             if type(values) is dict:
-                envelope, strings = self._template.render(values)
+                envelope, strings = self._template.render(values, plain=is_plain(raw))
                 # Each name and each string has two quotes, an escaped quote is one more, and so is all that a name
                 # given twice has hidden: only without either can the numbers be equal.
                 if raw.count(_QUOTE) == 2 * (len(values) + strings):

@@ -157,14 +157,16 @@ class Template:
         self._quoted = sum(slot.quoted for slot in self._slots)
         self._quick = compile_quick(tuple(self._places()), self._parts[-1])
 
-    def render(self, values: Mapping[str, Any]) -> tuple[bytes, int]:
+    def render(self, values: Mapping[str, Any], *, plain: bool = False) -> tuple[bytes, int]:
         """The envelope of a record's *values*, and how many of them are strings in JSON.
+
+        *plain*: they come from a line that is (``leaf.is_plain``).
 
         Raises:
             RecordError: the values make no correct envelope. Fields are looked at in the order of the sample, unknown
                 ones first; ``line`` is left 0.
         """
-        text, strings = self._quick(values) or self._render_carefully(values)
+        text, strings = self._quick(values, plain) or self._render_carefully(values)
         envelope = text.encode()
         if len(envelope) > MAX_ENVELOPE:
             raise RecordError(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from batcher.core.leaf import did_you_mean, leaf_type
+from batcher.core.leaf import _is_plain_date, did_you_mean, is_plain, leaf_type
 from batcher.errors import RecordError, TemplateError
 from tests.core.samples import quickly, texts
 
@@ -273,3 +274,35 @@ def test_a_suggestion_is_one_of_the_known(word: str, known: list[str]) -> None:
 def test_a_suggestion_is_near(word: str, meant: str | None) -> None:
     """Letter case and a slip of the finger are forgiven; what is far from all gets none."""
     assert did_you_mean(word, ("SourceID", "VeetroID", "Delete")) == meant
+
+
+@pytest.mark.parametrize("year", ["0000", "0001", "1900", "2023", "2024", "8999", "9999"])
+def test_plain_dates_are_days_of_the_calendar(year: str) -> None:
+    """The form of nearly all dates takes no day that is none, and every day of nearly all years but leap days."""
+    to_xml = leaf_type("dateTime").to_xml
+    for month in range(20):
+        for day in range(40):
+            text = f"{year}-{month:02}-{day:02}T23:59:59.5Z"
+            try:
+                real = date(int(year), month, day) is not None
+            except ValueError:
+                real = False
+            if real:
+                assert to_xml(text) == text
+            if _is_plain_date(text) is not None:
+                assert real
+            elif real:
+                assert (month, day) == (2, 29) or year == "9999"
+
+
+@pytest.mark.parametrize("hour", range(30))
+def test_plain_dates_have_hours_of_a_day(hour: int) -> None:
+    """From 0 to 23."""
+    assert (_is_plain_date(f"2024-05-31T{hour:02}:00:00") is not None) == (hour <= 23)
+
+
+def test_plain_lines_hold_nothing_that_xml_writes_otherwise() -> None:
+    """Neither XML's marks, nor a backslash, behind which JSON carries what XML forbids, nor U+FFFE and U+FFFF."""
+    assert is_plain('{"a":"é\U0001f600\u2028 \x7f"}'.encode())
+    for text in ("&", "<", ">", "\\u0001", "\\r", "\\n", "\ufffe", "\uffff"):
+        assert not is_plain(f'{{"a":"x{text}y"}}'.encode())

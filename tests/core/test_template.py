@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from lxml import etree
 
 from batcher.core.answer import Matcher
 from batcher.core.document import Document
+from batcher.core.leaf import is_plain
 from batcher.core.soap import SOAP_11, SOAP_12, Soap
 from batcher.core.template import MAX_ENVELOPE, Operation, Template
 from batcher.errors import RecordError, SettingsError, TemplateError
@@ -142,9 +144,11 @@ def test_the_quick_way_writes_what_the_careful_one_does(
     """For whatever record: the quick way makes the careful way's envelope, or leaves the record to it."""
     template = Template(SET_RECORD, SOAP_11, defaults)
     values = {name: value for name, value in (values | changes).items() if name not in without}
-    quick = template._quick(values)
-    if quick is not None:
-        assert quick == template._render_carefully(values)
+    line = json.dumps(values, ensure_ascii=False).encode(errors="backslashreplace")
+    for plain in {False, is_plain(line)}:
+        quick = template._quick(values, plain)
+        if quick is not None:
+            assert quick == template._render_carefully(values)
 
 
 def test_a_usual_record_goes_the_quick_way() -> None:
@@ -153,8 +157,9 @@ def test_a_usual_record_goes_the_quick_way() -> None:
     day = "2024-05-31T09:30:00Z"
     for message in ("none", "", None):
         usual = record(LocalTimeStamp=day, DateLastModifiedRemoteUtc=day, ErrorMsg=message)
-        assert template._quick(usual) == template._render_carefully(usual)
-    assert template._quick(record("ErrorMsg", LocalTimeStamp=day, DateLastModifiedRemoteUtc=day)) is None
+        for plain in (False, True):
+            assert template._quick(usual, plain) == template._render_carefully(usual)
+    assert template._quick(record("ErrorMsg", LocalTimeStamp=day, DateLastModifiedRemoteUtc=day), True) is None
 
 
 def test_an_absent_string_is_left_out_and_an_empty_one_is_not() -> None:
