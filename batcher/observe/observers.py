@@ -17,11 +17,15 @@ class Observers:
 
     def __init__(self, tally: Tally, *others: Observer) -> None:
         self._count = tally.notice
+        self._at_once = {kind: tally.takes[kind] for kind in _OF_EVERY_RECORD}
         self._others = others
 
     def notice(self, event: Event, /) -> None:
         """Pass *event* on."""
+        count = self._at_once.get(type(event))
+        if count is not None:
+            count(event)
+            return
         self._count(event)
-        if type(event) not in _OF_EVERY_RECORD:
-            for other in self._others:
-                other.notice(event)
+        for other in self._others:
+            other.notice(event)

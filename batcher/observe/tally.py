@@ -108,6 +108,7 @@ class Tally:
         doubtful: the first ``DOUBTFUL`` records that ended in doubt.
         started, last_progress, ended: on the monotonic *clock*; None until it comes to that.
         completion: exit code and wall time of the end, once it was reached.
+        takes: what counts an event, by its type.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
@@ -146,7 +147,7 @@ class Tally:
         self.problems = Problems()
 
         self._open_faults: dict[int, str] = {}  # by line: the fault's code, until it is known what came of it
-        self._take: dict[type[Event], Callable[[Any], None]] = {
+        self.takes: dict[type[Event], Callable[[Any], None]] = {
             RecordRead: self._record_read,
             AttemptEnded: self._attempt_ended,
             RetryScheduled: self._retry_scheduled,
@@ -161,7 +162,7 @@ class Tally:
 
     def notice(self, event: Event, /) -> None:
         """Count *event*; what is no count, such as a new limit, is passed over."""
-        take = self._take.get(type(event))
+        take = self.takes.get(type(event))
         if take is not None:
             take(event)
 
