@@ -133,7 +133,7 @@ class _Layout:
 
     Attributes:
         pieces: the JSON around the values, and between each two of them the place of one. To fill and join a copy costs
-            a third of ``%``, which looks at every character of the JSON.
+            less than ``%``, which looks at every character of the JSON.
         key: for each field of the key the index of its value, or -1 and the value itself.
         groups: the values' groups in the expression of the whole shape.
         start, end: the text before the first value and behind the last one.

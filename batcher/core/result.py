@@ -143,7 +143,7 @@ class Result(NamedTuple):
 
     def to_json(self) -> bytes:
         """The result line, with its LF."""
-        # Nearly all lines, for half the cost of a dictionary: what can be of any text or size is still orjson's.
+        # Nearly all lines, for less than a dictionary costs: what can be of any text or size is still orjson's.
         if self.outcome is Outcome.DELIVERED and self.fields and self[7:13] == _NOTHING_ELSE:
             seconds = orjson.dumps(round(self.seconds, 4))
             values = (self.line, orjson.dumps(self.key), self.attempts, seconds, self.hash.encode(), self.fields)
