@@ -93,7 +93,7 @@ class Parts:
             judge=judge,
             policy=Policy(settings.max_attempts, settings.in_doubt, settings.retry_faults),
             limit=Limit(settings.connections, settings.concurrency, ahead=_ahead()),
-            breaker=Breaker(),
+            breaker=Breaker(ahead=_ahead()),
             budget=RetryBudget(settings.retry_budget),
         )
 

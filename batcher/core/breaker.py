@@ -4,14 +4,23 @@ It opens on what concerns every record: no connection, a wrong set-up, throttlin
 flight, many UNCERTAIN attempts in a row with no readable answer between (a dead backend behind a live balancer), and
 still more THROTTLED ones in a row, for where the operator has fixed how many are in flight.
 Any readable answer of the operation closes it.
+
+Whoever is turned away may be told so because others hold all that the service has. They give a part up at certain
+instants (`limit`), so that is when its longer waits end.
 """
 
 from __future__ import annotations
+
+from math import floor, log2
 
 from batcher.core.verdict import Judgement, Verdict
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
+_SHARED_FROM = 4.0
+"""Seconds; shorter waits of those that were turned away end at any instant."""
+_SPREAD = 1 / 128
+"""Of a wait, after such an instant: the room that others make is not there for long."""
 _STREAK = 10
 _THROTTLED_TIMES = 10
 """A limit that is free to fall has come down to 1 long before so many times the streak were turned away."""
@@ -22,13 +31,17 @@ _ALIVE = frozenset({Verdict.ACCEPTED, Verdict.REFUSED, Verdict.FAULTED})
 class Breaker:
     """Open or closed.
 
+    Args:
+        ahead: seconds by which a clock that all clients of the service share is ahead of the one that tells ``now``.
+
     Attributes:
         opened_at: since when it is open, or None.
         detail: what opened it, for people.
         next_probe: when the next probe may be sent; meaningless while closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ahead: float = 0.0) -> None:
+        self._ahead = ahead
         self.opened_at: float | None = None
         self.detail = ""
         self.next_probe = 0.0
@@ -93,7 +106,19 @@ class Breaker:
             self._wait = min(_LONGEST_WAIT, self._wait * 2)
         else:
             return
-        self.next_probe = now + max(self._wait * (0.5 + jitter / 2), judgement.retry_after or 0.0)
+        shared = judgement.verdict is Verdict.THROTTLED and self._wait >= _SHARED_FROM
+        wait = self._until_shared(now) + self._wait * _SPREAD * jitter if shared else self._wait * (0.5 + jitter / 2)
+        self.next_probe = now + max(wait, judgement.retry_after or 0.0)
+
+    def _until_shared(self, now: float) -> float:
+        """Seconds to the first shared instant after half of the wait, all of it at most.
+
+        A multiple of a power of two of seconds is one of every lower power: those that give up a part go by such
+        multiples, and how often they do is not known to those that have never been served.
+        """
+        half = self._wait / 2
+        apart = 2.0 ** floor(log2(half))
+        return ((now + half + self._ahead) // apart + 1.0) * apart - self._ahead - now
 
     def _close(self) -> None:
         self.opened_at = None

@@ -12,11 +12,12 @@ their way when it last changed. What counts is the goodput: by Little's law the 
 - **Look.** Now and then the shortest round trip is measured anew, with a little less in flight than empties the queue.
   All clients look at the same instants, by the clock, or else each would see the others' queue. So a service that has
   become slower is not taken for a queue for long, and whoever comes late finds a moment of room. Below a ceiling, where
-  no queue is seen, it gives up a part instead, and wins it back in small steps: others can take it meanwhile.
+  no queue is seen, it gives up a fifth instead, and wins it back by one a round trip, on above the ceiling until too
+  much is lost. All give up the same share and take the same number, and so they become equal.
 - **Cut.** Losses (timeouts, 429, 503, 502, 504, deadlocks) that come from the load cut it, at most once a round trip:
   by a fifth, or to a little below what did without, and to half while nothing comes through at all. `losses` finds
-  out which do, by asking: a cut that has not helped is taken back. Where they began is a ceiling, above which the limit
-  stays a while after each step: a bucket of tokens is not empty at once.
+  out which do, by asking: a cut that has not helped is taken back. Where they began is a ceiling. It is tried again at
+  a look; at each one if all that is lost there is turned away unread, seldom if losses cost more.
 
 Faults that are about the record's content teach nothing. Round trips are averaged as logarithms: one answer that takes
 a hundred times as long as the others must not look like a queue. How much they vary says how far to trust their mean.
@@ -26,7 +27,8 @@ from __future__ import annotations
 
 from math import ceil, exp, inf, log, log2, sqrt
 
-from batcher.core.losses import Ceiling, Finding, Losses
+from batcher.core.ceiling import Ceiling
+from batcher.core.losses import Finding, Losses
 from batcher.core.verdict import Sample
 
 _START = 2.0
@@ -49,7 +51,6 @@ _PAUSE = 4.0  # round trips in which nothing is sent after a loss: such a loss i
 _LOOK_EVERY = 32.0  # shortest round trips, up to the next power of two in seconds: so periods of all clients fit
 _LOOK_BELOW = 0.8  # times what would be in flight without a queue
 _LOOK_TRIPS = 2  # round trips that it lasts, after one that empties the queue
-_YIELD = 0.9  # of a limit below a ceiling is kept where no look is needed
 _QUEUED = log(1.5)  # so far is the round trip above the shortest where a queue is seen even below a ceiling
 _CHANCE = 16  # answers whose mean moves the shortest down by half the difference: that of few is often too short
 
@@ -80,8 +81,10 @@ class Limit:
         self._next_look = -inf
         self._asked: tuple[float, float | None] = (1.0, None)  # the limit before the question, and before that
         self._starting = True
+        self._spare = False  # in the last round something else held sending back
         self._rest, self._cut_at = 0, -inf
         self._lost = inf  # when something was lost, until something sent later is answered
+        self._came = 0  # successes that the losses were not told of yet
         self._losses = Losses()
         self._ceiling = Ceiling()
         self._begin_round(0)
@@ -98,16 +101,16 @@ class Limit:
         if self._fixed:
             return
         if sample is not Sample.SUCCESS:
-            if sample is Sample.DROPPED:
+            if sample is not Sample.IGNORE:
                 self._lost = now
                 # What was in flight at the cut tells again what the cut has answered already.
                 if now - seconds > self._cut_at:
-                    self._lose(now)
+                    self._lose(now, unread=sample is Sample.TURNED_AWAY)
             return
         if now - seconds > self._lost:
-            self._losses.dear = now - seconds - self._lost > _PAUSE * seconds
+            self._losses.paused = now - seconds - self._lost > _PAUSE * seconds
             self._lost = inf
-        self._losses.succeed()
+        self._came += 1
         if self._settling:
             self._settling -= 1
             return
@@ -122,12 +125,17 @@ class Limit:
             trip = self._sum / self._round
             self._judge(trip, sqrt(max(0.0, self._squares / self._round - trip * trip) / self._round))
 
+    def _count(self) -> None:
+        """Tell the losses how much has come through."""
+        self._losses.succeed(self._came)
+        self._came = 0
+
     def _begin_round(self, settling: int) -> None:
         """Measure anew, after *settling* answers that were under way when the limit changed."""
         self.value = int(self._limit)
         self._in_use = self.value * _IN_USE
         self._settling = settling
-        self._round = self._left = max(_LEAST_ROUND, self.value)
+        self._round = self._left = max(_LEAST_ROUND if self._ceiling.won is None else 1, self.value)
         self._sum = self._squares = 0.0
         self._used = 0
 
@@ -141,18 +149,23 @@ class Limit:
 
     def _judge(self, trip: float, error: float) -> None:
         """Draw the conclusions from a round: its mean logarithm of the round trip, and the standard error of that."""
+        self._count()
         if trip < self._shortest:
             known = self._shortest if self._shortest < inf else trip
             self._shortest = known + (trip - known) * self._round / (self._round + _CHANCE)
         before, self._before = self._before, None
+        self._spare = self._used < self._round * _IN_USE
         if self._losses.asking:
             self._losses.show()
             self._stay_below(*self._asked)
         elif self._looking is not None:
             self._end_look(trip, error, self._looking)
-        elif self._used < self._round * _IN_USE:
+        elif self._spare:
             self._usual = trip if before is None else self._usual
+            self._ceiling.won = None
             self._begin_round(0)  # something else held sending back: nothing is said about the limit, nor a trial
+        elif self._ceiling.won is not None:
+            self._climb(trip, error)
         elif before is None:
             self._usual = trip
             self._go_on(trip, error)
@@ -173,12 +186,11 @@ class Limit:
             self._starting, self._rest = False, _SHORT_REST
             self._move(before * exp(gained))
             return
-        self._ceiling.stood(self._limit)
         self._go_on(trip, error)
 
     def _go_on(self, trip: float, error: float) -> None:
         """Have less in flight where too many queue, rest, or try more."""
-        limit, top = self._limit, self._ceiling.top(self._limit, self._most, self._round / self.value)
+        limit, top = self._limit, min(self._most, self._ceiling.value - 1.0)
         share = self._share(trip, error)
         room = self._room(limit)
         if limit * (1.0 - share) > room:
@@ -191,7 +203,7 @@ class Limit:
             self._before = limit
             step = limit if self._starting else max(1.0, min(limit / 2.0, _STEP * sqrt(limit)))
             if limit + step >= self._ceiling.value:
-                step = 1.0 if limit + 1.0 < self._ceiling.value else top - limit
+                step = 1.0
             self._move(min(limit + step, top))
         else:
             self._begin_round(0)
@@ -200,25 +212,36 @@ class Limit:
         """Begin to measure the shortest round trip anew, or give up a part, unless something is asked."""
         if self._shortest == inf:
             return
-        period = 2.0 ** ceil(log2(exp(self._shortest) * _LOOK_EVERY))
+        self._count()
+        trip = exp(self._shortest)
+        period = 2.0 ** ceil(log2(trip * _LOOK_EVERY))
         first = self._next_look == -inf
-        self._next_look = ((now + self._ahead) // period + 1.0) * period - self._ahead
-        if first or self._losses.asking or self._looking is not None:
+        number = (now + self._ahead + trip) // period  # early, so that there is room at the instant itself
+        self._next_look = (number + 1.0) * period - self._ahead - trip
+        if first or self._spare or self._losses.asking or self._looking is not None:
             return
-        if self._ceiling.value < inf and self._usual - self._shortest < _QUEUED:
-            if self._before is None and self._limit < self._ceiling.value:
-                self._move(self._limit * _YIELD, anew=False)
-            return
-        self._looking = self._before or self._limit
-        self._before = None
-        self._move(self._looking * min(1.0, exp(self._shortest - self._usual)) * _LOOK_BELOW, anew=False)
-        self._round = self._left = max(2, _LOOK_TRIPS * self.value)
+        if self._ceiling.value == inf or self._usual - self._shortest >= _QUEUED:
+            self._looking = self._before or self._limit
+            self._before = self._ceiling.won = None
+            self._move(self._looking * min(1.0, exp(self._shortest - self._usual)) * _LOOK_BELOW, anew=False)
+            self._round = self._left = max(2, _LOOK_TRIPS * self.value)
+        elif self._before is None:
+            self._move(self._ceiling.give_up(self._limit, number, dear=self._losses.dear))
 
     def _end_look(self, trip: float, error: float, limit: float) -> None:
         """Go on with *limit*, which was the limit before, or with what leaves room in the queue."""
         self._looking = None
         self._shortest = trip
         self._move(min(limit, limit * self._share(self._usual, error) + self._room(limit)), anew=False)
+
+    def _climb(self, trip: float, error: float) -> None:
+        """Have one more in flight, unless too many queue, after a round trip that did not lose too much."""
+        if self._limit * (1.0 - self._share(trip, error)) > self._room(self._limit):
+            self._ceiling.won = None
+        else:
+            self._limit = self._ceiling.climb(self._limit, self._most, lost=self._losses.lost > 0)
+        self._losses.begin()
+        self._begin_round(0)
 
     def _room(self, limit: float) -> float:
         """How much of what is in flight may queue."""
@@ -228,8 +251,9 @@ class Limit:
         """How much of what is in flight does not queue, where round trips take *trip*; in doubt more."""
         return exp(self._shortest - trip + _DOUBT * error)
 
-    def _lose(self, now: float) -> None:
-        found = self._losses.lose()
+    def _lose(self, now: float, *, unread: bool) -> None:
+        self._count()
+        found = self._losses.lose(None if self._ceiling.won is None else self.value, unread=unread)
         if found is Finding.NOT_THE_LOAD:
             limit, self._before = self._asked
             self._move(limit)
@@ -240,16 +264,20 @@ class Limit:
     def _cut(self, found: Finding) -> None:
         limit = max(self._limit, self._before or 0.0, self._looking or 0.0)
         before = self._before if self._before != limit else None
-        if limit >= self._ceiling.value:
-            before = min(before or limit, self._ceiling.value - 1.0)
+        won = self._ceiling.fall()
+        if won is not None:
+            before = won
+        elif self._ceiling.is_met(limit, dear=self._losses.dear):
+            before = min(before or limit, limit - 1.0, self._ceiling.value - 1.0)
+            found = Finding.HEAVY if found is Finding.UNKNOWN else found
         self._before = self._looking = None
         self._rest = 0
         if found is Finding.UNKNOWN:
             proof = self._losses.ask()
             self._asked = limit, before
             self._move(limit * _CUT if before is None else min(before, max(before * _BELOW, limit * _CUT)))
-            self._round = self._left = proof
-        elif found is Finding.HEAVY:
+            self._round = self._left = min(proof, int(_LOOK_EVERY) * self.value)
+        elif found is not Finding.NOTHING_ELSE:
             self._stay_below(limit, before)
         else:
             self._ceiling.forget()

@@ -102,7 +102,7 @@ class Judge:
         if client:
             return judgement(Verdict.REFUSED)
         transient = status in _THROTTLED or self.transient_pattern.search(fault.text) is not None
-        return judgement(Verdict.FAULTED, Sample.DROPPED if transient else Sample.IGNORE, transient=transient)
+        return judgement(Verdict.FAULTED, Sample.TURNED_AWAY if transient else Sample.IGNORE, transient=transient)
 
     def _judge_status(
         self, status: int, headers: Mapping[str, str], body: bytes, wait: float | None, *, envelope: bool
@@ -126,7 +126,7 @@ class Judge:
         if status in _MISDIRECTED:
             return judgement(Verdict.MISDIRECTED)
         if status in _THROTTLED:
-            return judgement(Verdict.THROTTLED, Sample.DROPPED)
+            return judgement(Verdict.THROTTLED, Sample.TURNED_AWAY)
         if status in _GATEWAY:
             return judgement(Verdict.UNCERTAIN, Sample.DROPPED, "gateway")
         if 300 <= status < 400 and self.session_pattern.search(headers.get("Location", "")):  # noqa: PLR2004

@@ -44,6 +44,9 @@ class Sample(StrEnum):
     SUCCESS = "success"
     IGNORE = "ignore"
     DROPPED = "dropped"
+    """Lost, perhaps because of the load."""
+    TURNED_AWAY = "turned_away"
+    """Likewise, but surely not applied: such a loss costs no more than the way."""
 
 
 INVALID_KINDS = (

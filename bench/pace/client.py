@@ -20,9 +20,9 @@ Event = tuple[float, int, Callable[[float], None]]
 _MEANING: dict[Kind, tuple[Verdict, Sample]] = {
     "served": (Verdict.ACCEPTED, Sample.SUCCESS),
     "fault": (Verdict.FAULTED, Sample.IGNORE),
-    "deadlock": (Verdict.FAULTED, Sample.DROPPED),
+    "deadlock": (Verdict.FAULTED, Sample.TURNED_AWAY),
     "reset": (Verdict.UNCERTAIN, Sample.DROPPED),
-    "turned_away": (Verdict.THROTTLED, Sample.DROPPED),
+    "turned_away": (Verdict.THROTTLED, Sample.TURNED_AWAY),
     "unreachable": (Verdict.NOT_SENT, Sample.IGNORE),
     "never": (Verdict.UNCERTAIN, Sample.DROPPED),
 }
@@ -125,10 +125,18 @@ class Client:
     def _send(self, now: float, *, probe: bool) -> None:
         self._in_flight += 1
         self.diary.sent.append(now)
+        way = self._service.way
+        if way:
+            self._agenda.put(now + way, lambda then: self._arrive(then, now, way, probe=probe))
+        else:
+            self._arrive(now, now, way, probe=probe)
+
+    def _arrive(self, now: float, began: float, way: float, *, probe: bool) -> None:
         kind, ends, wait = self._service.take(now)
-        if ends - now > self._timeout:
-            kind, ends = "never", now + self._timeout
-        self._agenda.put(ends, lambda then: self._hear(then, now, kind, wait, probe=probe))
+        ends += way
+        if ends - began > self._timeout:
+            kind, ends = "never", began + self._timeout
+        self._agenda.put(ends, lambda then: self._hear(then, began, kind, wait, probe=probe))
 
     def _hear(self, now: float, began: float, kind: Kind, wait: float, *, probe: bool) -> None:
         verdict, sample = _MEANING[kind]
@@ -138,7 +146,7 @@ class Client:
             self.diary.limits.append((now, rule.value))
         if kind == "served":
             self.diary.served.append((now, now - began))
-        elif sample is Sample.DROPPED:
+        elif sample is not Sample.IGNORE:
             self.diary.lost.append(now)
         self._breaker.hear(
             Judgement(verdict, sample, retry_after=wait or None),

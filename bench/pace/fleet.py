@@ -24,8 +24,6 @@ from bench.pace.service import Manner, Service
 RESULTS = Path(__file__).parents[1] / "results"
 SIZES = (2, 16, 256)
 _LATENCY = 0.1
-_EACH = 8
-"""In flight for each client of the whole fleet, where all are equal."""
 _JOIN, _LEAVE, _END = 40.0, 100.0, 160.0
 _SETTLED = 20.0
 """Seconds after a change that are not judged."""
@@ -46,6 +44,8 @@ class Kind:
         queues: what is more than the service works on at a time queues, else it is turned away.
         limited: the service takes so many requests a second, from each client of the whole fleet; 0: any number.
         paced: the fleet keeps to nine tenths of that by ``--fleet-rate``.
+        each: in flight for each client of the whole fleet, where all are equal.
+        way: seconds from a client to the service.
     """
 
     title: str
@@ -53,11 +53,15 @@ class Kind:
     queues: bool = False
     limited: float = 0.0
     paced: bool = False
+    each: float = 8.0
+    way: float = 0.0
 
 
 KINDS = (
     Kind("A queue", queues=True),
     Kind("A hard cap, 503 above it"),
+    Kind("A hard cap, 1 ms away", way=0.001),
+    Kind("A hard cap of one for each four, 1 ms away", each=0.25, way=0.001),
     Kind("429 above a rate", limited=60.0),
     Kind("429 above a rate, --fleet-rate below it", limited=60.0, paced=True),
 )
@@ -112,9 +116,10 @@ _PACED = 0.9
 def _manner(kind: Kind, clients: int) -> Manner:
     if kind.limited:
         return Manner(_LATENCY, kind.jitter, rate=kind.limited * clients, burst=10.0 * clients)
+    room = max(1, int(kind.each * clients))
     if kind.queues:
-        return Manner(_LATENCY, kind.jitter, servers=_EACH * clients)
-    return Manner(_LATENCY, kind.jitter, cap=_EACH * clients)
+        return Manner(_LATENCY, kind.jitter, servers=room)
+    return Manner(_LATENCY, kind.jitter, cap=room, way=kind.way)
 
 
 def _row(kind: Kind, clients: int, window: str, diaries: Sequence[Diary]) -> Row:
@@ -125,7 +130,7 @@ def _row(kind: Kind, clients: int, window: str, diaries: Sequence[Diary]) -> Row
     counts = [len(each) for each in trips]
     lost = sum(since <= at < until for diary in there for at in diary.lost)
     mean = _LATENCY * math.exp(kind.jitter**2 / 2)
-    most = kind.limited * clients if kind.limited else _EACH * clients / mean
+    most = kind.limited * clients if kind.limited else max(1, int(kind.each * clients)) / mean
     bound = MOST * len(there) / mean
     if kind.paced:
         most = kind.limited * _PACED * len(there)
@@ -175,8 +180,8 @@ _INTRODUCTION = f"""# Fleets that share one service, under virtual time
 
 `python -m bench fleet`: each client has the real rule. Half of them begin at once, the others come at second
 {_JOIN:g}, and at second {_LEAVE:g} each second one leaves; {_SETTLED:g} s after a change are not judged. The service
-has room for {_EACH} requests in flight for each client, {_LATENCY:g} s each, or takes 60 a second for each. Goodput is
-a share of what it can serve (of `--fleet-rate` for those that are there), fairness is Jain's index of the clients'
-goodputs, lost is the share of requests that were turned away, p95 is in round trips of an idle service.
+has room for {KINDS[0].each:g} requests in flight for each client, {_LATENCY:g} s each, or takes 60 a second for each.
+Goodput is a share of what it can serve (of `--fleet-rate` for those that are there), fairness is Jain's index of the
+clients' goodputs, lost is the share of requests that were turned away, p95 is in round trips of an idle service.
 
 """

@@ -35,7 +35,7 @@ class Vector:
     def hear(self, sample: Sample, seconds: float, in_flight: int, now: float) -> None:
         """Learn from an attempt that ended; the arguments are those of our rule."""
         self._reached = self._reached or in_flight >= self._limit
-        if sample is Sample.DROPPED:
+        if sample in {Sample.DROPPED, Sample.TURNED_AWAY}:
             self._pressed = True
         elif sample is Sample.SUCCESS:
             self._sum, self._count = self._sum + seconds, self._count + 1

@@ -35,6 +35,7 @@ class Manner:
         losses: share of the requests that are lost by chance, however much or little is in flight.
         loss: what becomes of those: ``turned_away`` at once, the others after the time of one that is served.
         down: ``503`` turns everything away, ``hang`` never answers, ``closed`` takes no connection.
+        way: seconds that a request is on its way, and as many its answer: for so long nobody has that place.
     """
 
     latency: float = 0.1
@@ -52,6 +53,7 @@ class Manner:
     losses: float = 0.0
     loss: Literal["deadlock", "reset", "turned_away"] = "deadlock"
     down: Literal["", "503", "hang", "closed"] = ""
+    way: float = 0.0
 
 
 class Service:
@@ -69,6 +71,11 @@ class Service:
         self._tokens, self._counted = 0.0, 0.0
         self._manner = manner
         self.change({}, 0.0)
+
+    @property
+    def way(self) -> float:
+        """Seconds to it, and as many back."""
+        return self._manner.way
 
     def change(self, changes: Mapping[str, Any], now: float) -> None:
         """Serve in another manner from *now* on; what is inside goes on as it was."""

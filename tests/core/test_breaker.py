@@ -113,6 +113,32 @@ def test_a_fleet_does_not_probe_in_step() -> None:
         assert breaker.next_probe == pytest.approx(wait)
 
 
+def test_long_waits_of_those_that_were_turned_away_end_at_instants_that_all_share() -> None:
+    """Whoever holds all that the service has gives up a part then: from half of the wait on, by the clock of all."""
+    for ahead in (0.0, -100.3):
+        breaker, now, waits = Breaker(ahead=ahead), 100.3, []
+        hear(breaker, Verdict.THROTTLED, limit=1, now=now)
+        for _ in range(9):
+            wait, now = breaker.next_probe - now, breaker.next_probe
+            waits.append(wait)
+            hear(breaker, Verdict.THROTTLED, limit=1, probe=True, now=now, jitter=0.0)
+            if len(waits) > 3:
+                assert (now + ahead) % min(8.0, 2.0 ** (len(waits) - 3)) == pytest.approx(0.0, abs=1e-6)
+        assert waits[:3] == pytest.approx([0.5, 0.5, 1.0])
+        assert all(most / 2 <= wait <= most for wait, most in zip(waits[3:], (4, 8, 16, 30, 30, 30), strict=True))
+
+
+def test_a_fleet_that_was_turned_away_probes_a_little_apart() -> None:
+    """By the 128th part of the wait at most: the room that others make is not there for long."""
+    probes = []
+    for jitter in (0.0, 0.5, 1.0):
+        breaker, now = Breaker(), 100.0
+        for _ in range(5):
+            hear(breaker, Verdict.THROTTLED, limit=1, probe=True, now=now, jitter=jitter)
+        probes.append(breaker.next_probe)
+    assert probes == pytest.approx([108.0, 108.03125, 108.0625])
+
+
 def test_retry_after_delays_the_probe() -> None:
     """But is no reason to come earlier."""
     for retry_after, at in ((60.0, 60.0), (0.1, 0.5)):

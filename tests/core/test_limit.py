@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -18,14 +19,25 @@ class World:
         limit: the limit.
         wanted: requests that the client has at a time, at most.
         workers: requests that the service works on at a time; the others queue.
-        cap: requests inside at a time; those above are turned away.
+        cap: requests inside at a time; those above are lost.
+        lost: what the limit hears of those.
     """
 
-    def __init__(self, limit: Limit, *, wanted: int = 1000, workers: int = 1000, cap: int = 1000) -> None:
+    def __init__(
+        self,
+        limit: Limit,
+        *,
+        wanted: int = 1000,
+        workers: int = 1000,
+        cap: int = 1000,
+        lost: Sample = Sample.TURNED_AWAY,
+    ) -> None:
         self.limit = limit
         self.wanted = wanted
         self.workers = workers
         self.cap = cap
+        self.lost = lost
+        self.losses = 0
         self.now = 0.0
         self._flying: deque[tuple[float, Sample]] = deque()  # when each was sent, and what its answer will tell
         self._send()
@@ -33,7 +45,8 @@ class World:
     def _send(self) -> None:
         while len(self._flying) < min(self.limit.value, self.wanted):
             taken = len(self._flying) < self.cap
-            self._flying.append((self.now, Sample.SUCCESS if taken else Sample.DROPPED))
+            self._flying.append((self.now, Sample.SUCCESS if taken else self.lost))
+            self.losses += not taken
 
     def answer(self, count: int) -> int:
         """So many are answered, one after another, each making room for others; the limit after that."""
@@ -168,6 +181,35 @@ def test_it_settles_just_below_a_hard_cap() -> None:
     assert max(values) <= 21
 
 
+def test_below_a_ceiling_it_gives_up_a_fifth_at_a_look_and_wins_it_back_by_ones() -> None:
+    """And one more, at which too much is lost: so all who share a cap become equal."""
+    world = World(Limit(64), cap=20)
+    world.answer(1000)
+    assert world.limits(3000)[:15] == [20, 16, 17, 18, 19, 20, 21, 20, 16, 17, 18, 19, 20, 21, 20]
+
+
+def test_a_ceiling_whose_losses_are_dear_is_seldom_tried_again() -> None:
+    """What was turned away is lost at each look; what may have been applied hardly ever, after a while."""
+    losses = []
+    for lost in (Sample.TURNED_AWAY, Sample.DROPPED):
+        world = World(Limit(64), cap=20, lost=lost)
+        world.answer(10_000)
+        before = world.losses
+        world.answer(20_000)
+        losses.append(world.losses - before)
+    assert losses[1] < losses[0] / 5
+    assert losses[0] < 20_000 * 0.05
+
+
+@pytest.mark.parametrize(("lost", "answers"), [(Sample.TURNED_AWAY, 3_000), (Sample.DROPPED, 20_000)])
+def test_a_cap_that_has_risen_is_noticed(lost: Sample, answers: int) -> None:
+    """At the next look, or where losses are dear step by step."""
+    world = World(Limit(64), cap=20, lost=lost)
+    world.answer(1000)
+    world.cap = 1000
+    assert max(world.limits(answers)) == 64
+
+
 def test_it_grows_only_while_it_holds_sending_back() -> None:
     """With less to send than it allows, success says nothing about more."""
     world = World(Limit(64), wanted=7)
@@ -205,7 +247,7 @@ def test_a_service_that_has_become_slower_is_not_taken_for_a_queue_for_long() ->
 
 
 def test_all_look_at_the_same_instants_whenever_they_began() -> None:
-    """Every fourth second, for round trips of 0.1 s; the clock that all share is what counts."""
+    """A round trip before every fourth second, for those of 0.1 s; the clock that all share is what counts."""
     looks = []
     for start, ahead in ((0.0, 0.0), (1.3, 0.0), (101.3, -100.0)):
         limit = Limit(8, found=16, ahead=ahead)
@@ -214,7 +256,7 @@ def test_all_look_at_the_same_instants_whenever_they_began() -> None:
         steady.answer(100, 0.1)
         while limit.value == 8:
             steady.answer(1, 0.1)
-        looks.append(round((steady.now + ahead) % 4.0, 1))
+        looks.append(round((steady.now + ahead + 0.1) % 4.0, 1))
     assert max(looks) - min(looks) <= 0.2
     assert max(looks) <= 0.3
 
@@ -252,6 +294,19 @@ def test_a_fixed_limit_stays() -> None:
 def test_a_run_begins_at_half_of_what_was_found(found: int | None, begins: int) -> None:
     """The service may have changed since, and others may have come."""
     assert Limit(64, found=found).value == begins
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8, 64])
+def test_it_bears_any_course_of_losses(most: int) -> None:
+    """One in a few lost, then one in a few more: also around a limit of 1, where there is nothing less to ask with."""
+    for course in product((2, 3, 7, 20, 1000), repeat=3):
+        limit, now, number = Limit(most), 0.0, 0
+        for every in course:
+            for _ in range(300):
+                now, number = now + 0.1 / limit.value, number + 1
+                lost = number % every == 0
+                limit.hear(Sample.DROPPED if lost else Sample.SUCCESS, 0.01 if lost else 0.1, limit.value, now)
+                assert 1 <= limit.value <= most
 
 
 @quickly

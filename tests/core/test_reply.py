@@ -57,9 +57,15 @@ FAULTS = [
     ("Server.Database", FAILED + "Object reference not set", FAULTED, Sample.IGNORE, "server_fault"),
     ("Quota", "Too much for one day", FAULTED, Sample.IGNORE, "server_fault"),
     ("client", FAILED, REFUSED, Sample.IGNORE, "client_fault"),
-    ("server", FAILED + "Transaction was deadlocked. Rerun the transaction.", FAULTED, Sample.DROPPED, "server_fault"),
-    ("server", FAILED + "The server is BUSY", FAULTED, Sample.DROPPED, "server_fault"),
-    ("Quota", "Too many requests", FAULTED, Sample.DROPPED, "server_fault"),
+    (
+        "server",
+        FAILED + "Transaction was deadlocked. Rerun the transaction.",
+        FAULTED,
+        Sample.TURNED_AWAY,
+        "server_fault",
+    ),
+    ("server", FAILED + "The server is BUSY", FAULTED, Sample.TURNED_AWAY, "server_fault"),
+    ("Quota", "Too many requests", FAULTED, Sample.TURNED_AWAY, "server_fault"),
     ("server", FAILED + "Your session has expired", NO_SESSION, Sample.IGNORE, "server_fault"),
     ("server", "VeetroSession is missing", NO_SESSION, Sample.IGNORE, "server_fault"),
     ("server", UNREAD + "No permission", NO_SESSION, Sample.IGNORE, "server_fault"),
@@ -97,7 +103,7 @@ def test_what_a_fault_means(
     for header in ("", "<soap:Header><Upgrade /></soap:Header>"):
         found = judge(status, fault(SOAPS[version], code, text, header), version=version)
         assert (found.verdict, found.sample, found.readable) == (verdict, sample, True)
-        assert found.transient is (sample is Sample.DROPPED)
+        assert found.transient is (sample is Sample.TURNED_AWAY)
         assert found.retry_after is None
         assert found.problem is not None
         assert (found.problem.kind, found.problem.fault_code, found.problem.http_status) == (kind, code, status)
@@ -109,7 +115,7 @@ def test_what_a_fault_means(
 def test_a_server_fault_of_an_overloaded_server_will_pass(version: str, status: int) -> None:
     """With 429 or 503 any Server fault is transient; a Client fault stays the record's own."""
     found = judge(status, fault(SOAPS[version], SERVER[version], FAILED), {"Retry-After": "7"}, version)
-    assert (found.verdict, found.sample, found.transient, found.retry_after) == (FAULTED, Sample.DROPPED, True, 7.0)
+    assert (found.verdict, found.sample, found.transient, found.retry_after) == (FAULTED, Sample.TURNED_AWAY, True, 7.0)
     found = judge(status, fault(SOAPS[version], CLIENT[version], UNREAD), version=version)
     assert (found.verdict, found.sample, found.transient) == (REFUSED, Sample.IGNORE, False)
 

@@ -24,7 +24,7 @@ LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Hell
 ERROR_PAGE = b"<html><head><title>Runtime Error</title></head><body>An error occurred</body></html>"
 EMPTY_RESPONSE = envelope(SOAP_11, f'<SetOutlookSyncRecordResponse xmlns="{NAMESPACE}" />')
 
-REFUSE, THROTTLE = (REFUSED, Sample.IGNORE, "http_error"), (THROTTLED, Sample.DROPPED, "http_error")
+REFUSE, THROTTLE = (REFUSED, Sample.IGNORE, "http_error"), (THROTTLED, Sample.TURNED_AWAY, "http_error")
 SIGN_IN, MISDIRECT = (NO_SESSION, Sample.IGNORE, "http_error"), (MISDIRECTED, Sample.IGNORE, "http_error")
 GATEWAY, UNREADABLE = (UNCERTAIN, Sample.DROPPED, "gateway"), (UNCERTAIN, Sample.IGNORE, "unreadable_reply")
 EMPTY, NO_SOAP = "with an empty body", "without a SOAP answer: "
