@@ -25,13 +25,6 @@ def test_clients_below_one_cap_become_equal(clients: int) -> None:
         assert row.lost < 0.03
 
 
-def test_clients_that_are_more_than_the_places_all_get_some() -> None:
-    """One place for four of them: nobody has it for good, for who gives it back loses it now and then."""
-    for row in rows(KIND["A hard cap of one for each four, 1 ms away"], 16):
-        assert row.goodput > 0.9
-        assert row.fair > 0.25
-
-
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.paced], ids=lambda kind: kind.title)
 def test_a_fleet_that_keeps_to_its_rate_is_hardly_turned_away(kind: Kind) -> None:
     """Nine tenths of what the service takes: all of that is used, and in equal parts."""
