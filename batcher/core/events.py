@@ -12,9 +12,10 @@ from batcher.core.verdict import Judgement, Verdict
 
 
 class RecordRead(NamedTuple):
-    """A line that is not blank was read; *size* in bytes, without its line end."""
+    """Lines that are not blank were read, *records* of them; *size* is theirs in bytes, without their line ends."""
 
     size: int
+    records: int = 1
 
 
 class AttemptEnded(NamedTuple):

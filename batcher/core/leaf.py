@@ -231,7 +231,7 @@ def _enumeration(text: str, members: tuple[str, ...]) -> LeafType:
                 "bad_enum", f"{_quote(value)} is none of {', '.join(members)}{_meant(value, members)}"
             ) from None
 
-    return LeafType(text, to_xml, str, r"[A-Za-z0-9_]+", str, Usual(f"type({{v}}) is str and {{v}} in {members!r}"))
+    return LeafType(text, to_xml, str, r"[A-Za-z0-9_]++", str, Usual(f"type({{v}}) is str and {{v}} in {members!r}"))
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str | None:
@@ -281,7 +281,7 @@ _TYPES = {
     leaf.name: leaf
     for leaf in (
         LeafType(
-            "int", _int_to_xml, _int_from_text, r"(?:0|-?[1-9][0-9]{0,9})", _int_to_json, _USUAL_INT, quoted=False
+            "int", _int_to_xml, _int_from_text, r"(?:0|-?[1-9][0-9]{0,9}+)", _int_to_json, _USUAL_INT, quoted=False
         ),
         LeafType(
             "boolean",
@@ -292,12 +292,12 @@ _TYPES = {
             _USUAL_BOOLEAN,
             quoted=False,
         ),
-        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]+", str, _USUAL_DATE),
+        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]++", str, _USUAL_DATE),
         LeafType(
             "string",
             _string_to_xml,
             str,
-            '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*',
+            '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*+',  # possessive: nothing of a value is ever given back
             str,
             _USUAL_STRING,
             optional=True,

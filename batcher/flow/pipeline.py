@@ -104,6 +104,7 @@ class Pipeline:
         self.records = 0
         self.read_whole = False
         self._unfinished = 0
+        self._untold_records = self._untold_size = 0
         self._read_all = False
         self._sink_broken = False
         self._working: list[asyncio.Task[None]] = []
@@ -172,10 +173,13 @@ class Pipeline:
                 read_at = self._clock()
                 for number, line in enumerate(lines):
                     if self.room.full:
+                        self._tell_read()
                         await self.room.wait()
                     if number % _AT_A_TIME == 0 and (number % _AT_MOST == 0 or not self.submitter.gate.hungry):
+                        self._tell_read()
                         await asyncio.sleep(0)
                     self._take(line, read_at)
+                self._tell_read()
             if not self.submitter.gate.closed:
                 if self._memory is not None:
                     self._memory.end(self.records)
@@ -184,8 +188,15 @@ class Pipeline:
             self.drain(Ending(error.exit_code, str(error)), "stopped")
         except RunAborted as error:
             self.endings.append(Ending(error.exit_code, str(error)))
+        self._tell_read()
         self._read_all = True
         self._settle()
+
+    def _tell_read(self) -> None:
+        """Tell of what was read since the last time: an event for each line would cost more than to count it."""
+        if self._untold_records:
+            self._observer.notice(RecordRead(self._untold_size, self._untold_records))
+            self._untold_records = self._untold_size = 0
 
     def _take(self, line: Line, read_at: float) -> None:
         self.records += 1
@@ -195,7 +206,8 @@ class Pipeline:
             if past.known.outcome is not Outcome.DELIVERED:
                 self._block(line, past.ordinal)
             return
-        self._observer.notice(tuple.__new__(RecordRead, (line.size,)))
+        self._untold_records += 1
+        self._untold_size += line.size
         self.last = line
         self._unfinished += 1
         room = self.room

@@ -220,7 +220,7 @@ class Tally:
         return self._clock()
 
     def _record_read(self, event: RecordRead) -> None:
-        self.input_records += 1
+        self.input_records += event.records
         self.input_bytes += event.size
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
