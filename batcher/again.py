@@ -7,8 +7,10 @@ import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from batcher.errors import SettingsError
+from batcher.flow.ledger.address import Address, is_database, ledger_name
 from batcher.flow.ledger.selection import Left
 from batcher.observe.words import plural
 from batcher.settings import Settings
@@ -32,6 +34,8 @@ class Again:
 
 def is_ledger(path: str) -> bool:
     """Whether *path* is a ledger rather than a rejects file; what cannot be read is for others to tell."""
+    if is_database(path):
+        return True
     try:
         if path == "-" or not Path(path).is_file():  # to open a pipe would take what is in it
             return False
@@ -47,13 +51,20 @@ def of_ledger(settings: Settings, ledger: str) -> Settings:
     Raises:
         SettingsError: they name another ledger, or records of an input.
     """
-    if settings.ledger is not None and os.path.realpath(settings.ledger) != os.path.realpath(ledger):
-        problem = f"{settings.ledger} is another ledger than {ledger}, whose records are submitted again"
+    kept = ledger if settings.ledger is None else settings.ledger
+    if _place(kept) != _place(ledger):
+        shown, wanted = ledger_name(kept), ledger_name(ledger)
+        problem = f"{shown} is another ledger than {wanted}, whose records are submitted again"
         raise SettingsError("--ledger", problem, "leave it out: the outcomes are kept where the records come from")
     for flag, given in (("--skip", settings.skip), ("--limit", settings.limit is not None)):
         if given:
             raise SettingsError(flag, "no input is read, the records come from the ledger", "leave it out")
-    return dataclasses.replace(settings, ledger=ledger)
+    # The same one, but a password may stand in that of the environment.
+    return dataclasses.replace(settings, ledger=kept if is_database(kept) else ledger)
+
+
+def _place(ledger: str) -> str:
+    return Address.read(ledger).place if is_database(ledger) else os.path.realpath(ledger)
 
 
 def of_rejects(settings: Settings) -> Settings:
@@ -73,7 +84,7 @@ def notes(left: Left, ledger: str) -> Iterator[str]:
     if left.held:
         yield (
             f"{plural(left.held, 'record')} in doubt held back: find out what became of them and tell it with "
-            f"veetro-batch settle {ledger} --line N --applied or --not-applied, or send them again with "
+            f"veetro-batch settle {quote(ledger)} --line N --applied or --not-applied, or send them again with "
             "--in-doubt resend"
         )
     if left.stale:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
 import orjson
 
@@ -23,15 +24,13 @@ from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
 from batcher.core.verdict import Outcome
 from batcher.credentials import read_secret, read_secrets
-from batcher.errors import SettingsError
-from batcher.flow.ledger import runs
-from batcher.flow.ledger.lock import Lock
+from batcher.errors import OutputFailed, SettingsError
+from batcher.flow.ledger.access import hold
 from batcher.flow.ledger.memory import Memory, Recalls
 from batcher.flow.ledger.projection import Projection
 from batcher.flow.ledger.reopened import Reopened
 from batcher.flow.ledger.runs import Reading
 from batcher.flow.ledger.selection import Left, select
-from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
 from batcher.flow.pipeline import Ending, Pipeline, Times
 from batcher.flow.rejects import Rejects
@@ -126,6 +125,7 @@ class Parts:
             # Witnesses for the service, should but one record be left that it turns away.
             pipeline.submitter.accepted = kept.earlier[Outcome.DELIVERED]
             writer.on_broken(lambda error: pipeline.drain(Ending(error.exit_code, str(error)), "stopped"))
+            kept.hold.on_lost(_telling(pipeline))
             writer.reading = lambda: Reading(
                 time.time(), pipeline.records, source.bytes_read, source.total_bytes, pipeline.read_whole
             )
@@ -134,7 +134,7 @@ class Parts:
     def keep_ledger(
         self, ledger: str, files: Mapping[str, str], again: Again | None = None, cut: str | None = None
     ) -> Kept:
-        """The ledger at the path *ledger*, and the output *files* made from it; it blocks while it reads.
+        """The ledger at *ledger*, and the output *files* made from it; it blocks while it reads.
 
         Where its records are submitted *again*, they are open again afterwards. *cut* tells by which sizes the inputs
         were cut into ranges.
@@ -147,17 +147,17 @@ class Parts:
         settings = self._settings
         reopens = again is not None and again.of_ledger
         with contextlib.ExitStack() as stack:
-            lock = Lock(ledger, 0.0)
-            stack.callback(lock.close)
-            store = Store(ledger, create=not reopens, write=True)
+            held = hold(ledger, create=not reopens)
+            stack.callback(held.close)
+            store = held.open()
             stack.callback(store.close)
             store.bind(_identity_of(settings) | (_shard_of(settings) if reopens else _input_of(settings, again, cut)))
             projection = Projection(store, files.get("results"), files.get("rejects"), only_known=reopens)
             stack.callback(projection.close)
             left = Left()
             if again is not None and again.of_ledger:
-                left = select(store, ledger, self._reader, self._service.policy, allow_stale=again.allow_stale)
-            reading = Store(ledger)
+                left = select(store, self._reader, self._service.policy, allow_stale=again.allow_stale)
+            reading = held.read()
             stack.callback(reading.close)
             memory = Reopened(reading, settings.max_line_bytes) if reopens else Memory(reading, settings.limit)
             found = store.value("limit")
@@ -166,12 +166,22 @@ class Parts:
             self._service.limit = limit
             writer = LedgerWriter(store, projection, self._observer, time.monotonic, lambda: limit.value)
             counts = store.counts()
-            with store.writing() as db:
-                runs.begin(db, time.time(), sum(counts.values()), again=reopens)
+            store.begin_run(time.time(), sum(counts.values()), again=reopens)
             earlier = {outcome: count + left.outcomes[outcome] for outcome, count in counts.items()}
-            kept = Kept(ledger, lock, writer, memory, reading, earlier, left)
+            kept = Kept(held, writer, memory, reading, earlier, left)
             stack.pop_all()
         return kept
+
+
+def _telling(pipeline: Pipeline) -> Callable[[OutputFailed], None]:
+    """What ends the run of *pipeline*, from any thread, once its ledger can be written no more."""
+    loop = asyncio.get_running_loop()
+
+    def tell(error: OutputFailed) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: the run has ended
+            loop.call_soon_threadsafe(pipeline.drain, Ending(error.exit_code, str(error)), "stopped")
+
+    return tell
 
 
 def _identity_of(settings: Settings) -> dict[str, str]:

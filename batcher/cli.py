@@ -13,8 +13,10 @@ from itertools import takewhile
 from typing import Any
 
 from batcher.commands import CHECK, DEMO, REPORT, RESUBMIT, RESULTS, SANDBOX, SETTLE, STATUS, SUBMIT, VERIFY
-from batcher.config import Gathered, gather, shown
+from batcher.config import READABLE, Gathered, gather, shown
 from batcher.errors import BatcherError, RunAborted, SettingsError
+from batcher.flow.ledger.address import holds_password, is_database
+from batcher.options.texts import LEDGER
 from batcher.settings import OPTIONS, Settings
 from batcher.standard import complain, occupy, say
 from batcher.usage import Arguments, help_text, options_markdown, parse, version_text
@@ -79,6 +81,8 @@ def prepare(arguments: Arguments, environ: Mapping[str, str]) -> Call:
         return Call(lambda: say(version_text()))
     if command is SANDBOX:
         return _sandbox(_own(arguments))
+    if command.ledger:
+        _refuse_addresses(arguments)
     if command in (RESULTS, STATUS, SETTLE, REPORT):
         return _of_ledger(arguments)
     secrets = [option.name for option in OPTIONS.values() if option.secret and command in _SENDING]
@@ -114,6 +118,14 @@ def _ledgers(arguments: Arguments) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     ledgers = tuple(takewhile(is_ledger, inputs))
     return ledgers, inputs[len(ledgers) :]
+
+
+def _refuse_addresses(arguments: Arguments) -> None:
+    """Raise ``SettingsError`` for a ledger whose address is none, or holds a password."""
+    for ledger in filter(is_database, (arguments.ledger, *arguments.inputs)):
+        LEDGER.read(ledger, "LEDGER")
+        if holds_password(ledger):
+            raise SettingsError("LEDGER", READABLE, "leave it out, and set PGPASSWORD or PGPASSFILE in the environment")
 
 
 def _ready(arguments: Arguments, inputs: tuple[str, ...], gathered: Gathered) -> Settings:

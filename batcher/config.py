@@ -15,12 +15,14 @@ from typing import Any
 
 from batcher.contradictions import refuse_longer_connecting
 from batcher.errors import SettingsError
+from batcher.flow.ledger.address import holds_password, is_database, ledger_name
 from batcher.options import Option
 from batcher.options.kinds import SWITCH
 from batcher.options.texts import filler, fillings, masked
 from batcher.settings import OPTIONS, Settings
 
 PREFIX = "VEETRO_BATCH_"
+READABLE = "every user of this machine can read a password on the command line"
 DEFAULTS = "defaults"
 """The table of the TOML file that holds what ``--default`` gives."""
 
@@ -94,8 +96,9 @@ def _config(flags: Mapping[str, list[str]], variables: Mapping[str, str]) -> str
 def _from_flag(option: Option, text: str) -> Any:
     value = option.kind.read(text, option.flag)
     if option.name == "proxy" and value is not None and masked(value) != value:
-        problem = "every user of this machine can read a password on the command line"
-        raise SettingsError(option.flag, problem, f"set {option.variable} or HTTPS_PROXY in the environment")
+        raise SettingsError(option.flag, READABLE, f"set {option.variable} or HTTPS_PROXY in the environment")
+    if option.name == "ledger" and value is not None and holds_password(value):
+        raise SettingsError(option.flag, READABLE, f"set {option.variable} or PGPASSWORD in the environment")
     return value
 
 
@@ -205,6 +208,8 @@ def _visible(option: Option, gathered: Gathered) -> Any:
     if option.secret and value is not None:
         return "***"
     text = option.kind.show(value)
+    if option.name == "ledger" and isinstance(value, str):
+        return ledger_name(value, mask="***") if is_database(value) else value
     return masked(text) if option.name == "proxy" and isinstance(text, str) else text
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from batcher.core.fingerprint import input_name
 from batcher.errors import SettingsError
+from batcher.flow.ledger.address import Address, is_database
 from batcher.flow.stores import is_object
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _refuse_shards(settings: Settings) -> None:
     if settings.fleet_rate is not None and settings.shard is None:
         remedy = "say how many there are with --shard I/N, or use --rate"
         raise SettingsError("--fleet-rate", "without --shard there is no fleet to divide it among", remedy)
+    _refuse_other_shards(settings)
     if settings.shard_by == "key":
         return
     if settings.shard is None:
@@ -55,6 +57,19 @@ def _refuse_shards(settings: Settings) -> None:
     if "-" in settings.inputs:
         remedy = "name the files, or use --shard-by key"
         raise SettingsError("--shard-by", "standard input is a stream, which has no ranges", remedy)
+
+
+def _refuse_other_shards(settings: Settings) -> None:
+    """A ledger in a database may name its shard."""
+    if settings.ledger is None or not is_database(settings.ledger):
+        return
+    named = Address.read(settings.ledger).shard
+    if named is None or (settings.shard is None and not settings.inputs):  # resubmit takes records of the ledger alone
+        return
+    if named != str(settings.shard):
+        given = "is not given" if settings.shard is None else f"is {settings.shard}"
+        problem = f"it names the ledger of shard {named}, and --shard {given}"
+        raise SettingsError("--ledger", problem, "leave shard= out: each shard has its own ledger by itself")
 
 
 def _refuse_unserved(settings: Settings) -> None:
@@ -124,6 +139,9 @@ def host_of(address: str) -> str | None:
 
 def _refuse_paths(settings: Settings) -> None:
     """No file is written twice, or written while it is read."""
+    for path in filter(is_database, settings.inputs):
+        problem = f"{input_name(path)} is a database, which holds ledgers"
+        raise SettingsError("INPUT", problem, "name a file or an object")
     if settings.inputs.count("-") > 1:
         raise SettingsError("INPUT", "standard input, -, is named twice", "it can be read once")
     taken = {_place(path): f"INPUT {input_name(path)}" for path in settings.inputs if path != "-"}
@@ -133,7 +151,7 @@ def _refuse_paths(settings: Settings) -> None:
             taken[_place(path)] = f"--{name}"
     for name in ("results", "rejects", "summary", "report", "metrics-file", "ledger"):
         path = getattr(settings, name.replace("-", "_"))
-        if path in (None, "-", os.devnull):
+        if path in (None, "-", os.devnull) or (name == "ledger" and is_database(path)):
             continue
         if name != "ledger" and is_object(path):
             remedy = "name a file; of a --ledger, veetro-batch results and report write objects with --output"

@@ -13,7 +13,8 @@
     │   └── ReplyUnreadable    an answer came, but is no HTTP, cut, badly compressed or beyond the size limit
     └── RunAborted             the run cannot go on; carries the exit code
         ├── InputFailed        an input cannot be opened or read to its end                           (exit 9)
-        ├── OutputFailed       results, rejects or summary cannot be written                          (exit 9)
+        ├── OutputFailed       results, rejects, summary or ledger cannot be written                  (exit 9)
+        │   └── LedgerLost     another run has taken this ledger over                                 (exit 8)
         ├── ServiceUnusable    credentials are refused, or the service was down for too long          (exit 7)
         ├── LedgerInUse        another run writes this ledger                                         (exit 8)
         └── LedgerRefused      the ledger is damaged, or belongs to another input or service          (exit 9)
@@ -141,6 +142,12 @@ class OutputFailed(RunAborted):
     """Results, rejects or the summary cannot be written."""
 
     exit_code = 9
+
+
+class LedgerLost(OutputFailed):
+    """Another run has taken the ledger over: this one was cut off for longer than its lease."""
+
+    exit_code = 8
 
 
 class ServiceUnusable(RunAborted):

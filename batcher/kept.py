@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
-from batcher.flow.ledger import runs
-from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.access import Hold
 from batcher.flow.ledger.memory import Memory
 from batcher.flow.ledger.reopened import Reopened
 from batcher.flow.ledger.selection import Left
@@ -23,8 +22,7 @@ class Kept:
     """An open ledger.
 
     Attributes:
-        path: where it is.
-        lock: held until the run has ended.
+        hold: the right to write it, until the run has ended.
         writer: keeps it; the run's sink.
         memory: what earlier runs have left; the run's source as well, where the ledger's records are submitted again.
         reading: the memory's connection.
@@ -32,8 +30,7 @@ class Kept:
         left: what of it is not submitted again.
     """
 
-    path: str
-    lock: Lock
+    hold: Hold
     writer: LedgerWriter
     memory: Memory | Reopened
     reading: Store
@@ -43,21 +40,15 @@ class Kept:
     @property
     def accounts(self) -> list[bytes]:
         """What the runs before this one have told of themselves."""
-        with self.reading.reading() as db:
-            return [account for *_, account in runs.accounts(db)[:-1]]
+        return [account for *_, account in self.reading.accounts()[:-1]]
 
     def end(self, exit_code: int, account: bytes) -> None:
         """Write down how the run has ended and what it has to tell of itself, once the writer has ended."""
         # A ledger that cannot be written is why such a run ends.
-        with (
-            contextlib.suppress(OutputFailed),
-            contextlib.closing(Store(self.path, write=True)) as store,
-            store.writing() as db,
-        ):
-            runs.end(db, time.time(), exit_code)
-            runs.keep(db, account)
+        with contextlib.suppress(OutputFailed), contextlib.closing(self.hold.open()) as store:
+            store.end_run(time.time(), exit_code, account)
 
     def close(self) -> None:
         """Let go of it, once the writer has ended."""
         self.reading.close()
-        self.lock.close()
+        self.hold.close()

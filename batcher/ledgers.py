@@ -20,8 +20,9 @@ from batcher.core.soap import VERSIONS
 from batcher.core.template import Template
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, LedgerRefused, OutputFailed, SettingsError
+from batcher.flow.ledger.access import members, open_to_read, standing_still
+from batcher.flow.ledger.address import is_database, ledger_name
 from batcher.flow.ledger.division import ShardedProof
-from batcher.flow.ledger.lock import standing_still
 from batcher.flow.ledger.proof import SHOWN, Proof
 from batcher.flow.ledger.shards import Shards, damaged, open_shards, shard_of
 from batcher.flow.ledger.store import Store
@@ -42,7 +43,7 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
     """Write every result line that *ledgers* hold, of each in the order in which its records finished.
 
     Args:
-        ledgers: their paths.
+        ledgers: their paths or addresses.
         output: a path, the address of an object, or ``-`` for standard output.
 
     Raises:
@@ -51,8 +52,9 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
         OutputFailed: one cannot be read, or *output* cannot be written.
     """
     refuse_ledgers(ledgers, output)
+    ledgers = every(ledgers)
     if len(ledgers) == 1:
-        with contextlib.closing(Store(ledgers[0])) as store:
+        with contextlib.closing(open_to_read(ledgers[0])) as store:
             _write_pieces(store.lines("results"), output)
         return 0
     with open_shards(ledgers) as shards:
@@ -64,6 +66,11 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
     return 0
 
 
+def every(ledgers: Sequence[str]) -> list[str]:
+    """*ledgers*, those of all shards in the place of an address that names no shard."""
+    return [member for ledger in ledgers for member in members(ledger)]
+
+
 def _write_pieces(pieces: Iterable[bytes], output: str) -> None:
     if is_object(output):
         write_object(output, pieces, "--output")
@@ -73,7 +80,7 @@ def _write_pieces(pieces: Iterable[bytes], output: str) -> None:
 
 def refuse_ledgers(ledgers: Sequence[str], output: str) -> None:
     """Raise ``SettingsError`` where *output* would be written over a file of one of *ledgers*."""
-    for place in map(os.path.realpath, ledgers):
+    for place in (os.path.realpath(ledger) for ledger in ledgers if not is_database(ledger)):
         if os.path.realpath(output) in {f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
             raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
 
@@ -85,7 +92,7 @@ def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
     the result lines, which stand in another order than the records, wait in temporary files.
 
     Args:
-        ledgers: their paths.
+        ledgers: their paths or addresses.
         settings: inputs and limit; shard and how many records were skipped is what a ledger knows itself.
 
     Returns:
@@ -97,14 +104,15 @@ def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
         InputFailed: an input cannot be read to its end.
         OutputFailed: one cannot be read, or standard output or a temporary file cannot be written.
     """
+    ledgers = every(ledgers)
     with contextlib.ExitStack() as stack:
         proof: Proof | ShardedProof
         if len(ledgers) == 1:
             [ledger] = ledgers
-            store = stack.enter_context(contextlib.closing(Store(ledger)))
+            store = stack.enter_context(contextlib.closing(open_to_read(ledger)))
             _stand_still(stack, ledger)
-            source = _source(ledger, settings, store)
-            proof = stack.enter_context(contextlib.closing(Proof(store, ledger)))
+            source = _source(settings, store)
+            proof = stack.enter_context(contextlib.closing(Proof(store)))
             asyncio.run(_walk(source, proof))
             where = ""
         else:
@@ -119,7 +127,9 @@ def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
 def _stand_still(stack: contextlib.ExitStack, ledger: str) -> None:
     """Nobody may write the ledger until *stack* is left."""
     if not stack.enter_context(standing_still(ledger)):
-        raise LedgerInUse(f"a run is writing the ledger {ledger}: what is to be proved is known once it has ended")
+        raise LedgerInUse(
+            f"a run is writing the ledger {ledger_name(ledger)}: what is to be proved is known once it has ended"
+        )
 
 
 def _tell(proof: Proof | ShardedProof, where: str) -> int:
@@ -139,7 +149,7 @@ def _tell(proof: Proof | ShardedProof, where: str) -> int:
 
 async def _prove(shards: Shards, settings: Settings) -> ShardedProof:
     """The inputs, read as the runs of all shards have read them."""
-    path, store, first = shards.members[0]
+    _, store, first = shards.members[0]
     proof = ShardedProof(shards, int(store.value("skip") or 0), settings.limit)
 
     def source(shard: LineShard | None) -> FileSource:
@@ -147,49 +157,47 @@ async def _prove(shards: Shards, settings: Settings) -> ShardedProof:
         return FileSource(settings.inputs, max_line_bytes=longest, shard=shard)
 
     if shards.by == "key":
-        await proof.by_key(source(None), _keys(path, store, first))
+        await proof.by_key(source(None), _keys(store, first))
     else:
-        _refuse_other_sizes(path, store, source(RangeShard(first)))
+        _refuse_other_sizes(store, source(RangeShard(first)))
         await proof.by_range(lambda shard: source(RangeShard(shard)), source(None))
     return proof
 
 
-def _source(ledger: str, settings: Settings, store: Store) -> Source:
+def _source(settings: Settings, store: Store) -> Source:
     """The inputs, read as the ledger's runs have read them."""
     longest, skip = int(store.value("max-line-bytes") or settings.max_line_bytes), int(store.value("skip") or 0)
     if store.value("input") == "rejects":
         whole = FileSource(settings.inputs, max_line_bytes=Rejects.longest(longest), skip=skip, limit=settings.limit)
         return Rejects(whole, longest)
-    source = FileSource(
-        settings.inputs, max_line_bytes=longest, skip=skip, limit=settings.limit, shard=_shard(ledger, store)
-    )
-    _refuse_other_sizes(ledger, store, source)
+    source = FileSource(settings.inputs, max_line_bytes=longest, skip=skip, limit=settings.limit, shard=_shard(store))
+    _refuse_other_sizes(store, source)
     return source
 
 
-def _refuse_other_sizes(ledger: str, store: Store, source: FileSource) -> None:
+def _refuse_other_sizes(store: Store, source: FileSource) -> None:
     """Where an input has another size, every range begins elsewhere."""
     if source.cut != store.value("input sizes"):
         told = f"shards of inputs of {store.value('input sizes')} bytes, and these have {source.cut}"
-        raise LedgerRefused(f"the ledger {ledger} belongs to {told}")
+        raise LedgerRefused(f"the ledger {store.name} belongs to {told}")
 
 
-def _shard(ledger: str, store: Store) -> LineShard | None:
+def _shard(store: Store) -> LineShard | None:
     """The one to which the ledger is bound."""
-    found = shard_of(store, ledger)
+    found = shard_of(store)
     if found is None:
         return None
     shard, by = found
-    return RangeShard(shard) if by == "range" else _keys(ledger, store, shard)
+    return RangeShard(shard) if by == "range" else _keys(store, shard)
 
 
-def _keys(ledger: str, store: Store, shard: Shard) -> KeyShard:
+def _keys(store: Store, shard: Shard) -> KeyShard:
     """What takes the lines of the ledger's shard, by the order of its run."""
     try:
         operation, order = load(str(store.value("operation"))), str(store.value("order"))
         template = Template(operation, VERSIONS["1.1"], orjson.loads(str(store.value("defaults"))))
     except (ValueError, SettingsError) as error:
-        raise damaged(ledger) from error
+        raise damaged(store) from error
     order_by = () if order == "none" else tuple(order.split(","))
     return KeyShard(shard, order_by, RecordReader(template, order_by).key_of)
 

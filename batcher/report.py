@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from batcher.core.fingerprint import display_name
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome, Problem
-from batcher.flow.ledger import runs
+from batcher.flow.ledger.access import open_to_read
+from batcher.flow.ledger.address import ledger_name
 from batcher.flow.ledger.shards import Member, Shards, open_shards
 from batcher.flow.ledger.store import Store
 from batcher.flow.objects import is_object, write_object
-from batcher.ledgers import refuse_ledgers
+from batcher.ledgers import every, refuse_ledgers
 from batcher.observe.account import Account, add_counts, add_tally, read_account
 from batcher.observe.closing import PRECEDENCE
 from batcher.observe.files import refuse_unwritable, replace
@@ -41,9 +41,10 @@ def report_command(ledgers: Sequence[str], output: str) -> int:
     refuse_ledgers(ledgers, output)
     if not is_object(output):
         refuse_unwritable(output)
+    ledgers = every(ledgers)
     if len(ledgers) == 1:
-        with contextlib.closing(Store(ledgers[0])) as store:
-            report = report_of(store, ledgers[0])
+        with contextlib.closing(open_to_read(ledgers[0])) as store:
+            report = report_of(store)
     else:
         with open_shards(ledgers) as shards:
             shards.refuse_twice()
@@ -56,8 +57,8 @@ def report_command(ledgers: Sequence[str], output: str) -> int:
     return 0
 
 
-def report_of(store: Store, path: str) -> Report:
-    """What the ledger at *path* has to tell."""
+def report_of(store: Store) -> Report:
+    """What a ledger has to tell."""
     history = _history(store)
     tally = _counted(store, history)
     tally.ended = sum(run.seconds for run in history)
@@ -70,7 +71,7 @@ def report_of(store: Store, path: str) -> Report:
         counts=store.counts(),
         read=sum(store.counts().values()) + len(store.doubtful()),
         settings=_settings_of(store, history),
-        files={"ledger": path},
+        files={"ledger": ledger_name(store.name)},
     )
 
 
@@ -104,7 +105,7 @@ def report_of_shards(shards: Shards) -> Report:
         counts=counts,
         read=read,
         settings={**settings, "shard": f"{len(rows)} of {shards.count}, by {shards.by}"},
-        files={f"ledger {member.shard}": member.path for member in shards.members},
+        files={f"ledger {member.shard}": ledger_name(member.path) for member in shards.members},
         notes=_notes(shards, counts),
     )
     return dataclasses.replace(report, shards=rows)
@@ -131,10 +132,8 @@ class _Ran(NamedTuple):
 
 def _history(store: Store) -> list[_Ran]:
     """The runs on a ledger, the first one first; the end of each is marked in its timeline."""
-    with store.reading() as db:
-        rows = runs.accounts(db)
     found = []
-    for started, ended, exit_code, packed in rows:
+    for started, ended, exit_code, packed in store.accounts():
         account = read_account(packed)
         if account is not None and ended is not None:
             account.timeline.mark(Mark(account.counts["seconds"], ended, "end", f"exit {exit_code}"))
@@ -192,7 +191,7 @@ def _row(member: Member, own: Tally, counts: Mapping[Outcome, int], exit_code: i
     records = sum(counts.values())
     return {
         "shard": str(member.shard),
-        "ledger": display_name(member.path),
+        "ledger": ledger_name(member.path),
         "exit_code": exit_code,
         "records": records,
         "outcomes": {outcome.value: count for outcome, count in counts.items()},
@@ -236,21 +235,16 @@ def _hear_rejects(store: Store, tally: Tally, shard: str | None) -> None:
             last[ordinal] = number
     number = 0
     for lines in store.told("rejects"):
-        outcomes = _outcomes(store, [ordinal for ordinal, _ in lines])
+        known = store.outcomes(ordinal for ordinal, _ in lines)
         for ordinal, line in lines:
             told = orjson.loads(line)
-            if last.get(ordinal, number) == number and outcomes.get(ordinal) == told["outcome"]:
+            if (
+                last.get(ordinal, number) == number
+                and ordinal in known
+                and known[ordinal].outcome.value == told["outcome"]
+            ):
                 _hear_reject(told, tally, shard)
             number += 1
-
-
-def _outcomes(store: Store, ordinals: list[int]) -> dict[int, str]:
-    asked = orjson.dumps(ordinals).decode()
-    with store.reading() as db:
-        rows = db.execute(
-            "SELECT ordinal, outcome FROM record WHERE ordinal IN (SELECT value FROM json_each(?))", (asked,)
-        )
-        return dict(rows)
 
 
 def _hear_reject(told: Mapping[str, Any], tally: Tally, shard: str | None) -> None:

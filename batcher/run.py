@@ -21,7 +21,8 @@ from batcher.core.events import Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, OutputFailed, RunAborted
-from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.access import is_written
+from batcher.flow.ledger.address import is_database, ledger_name, of_shard
 from batcher.flow.ledger.reopened import Reopened
 from batcher.flow.output import LineFile
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
@@ -47,8 +48,8 @@ _HOLDS_UP = 256
 _UNREAD = "nobody reads the results: the last lines"
 _LAST_ROW = 2.0
 """Seconds that the ledger may take for the end of a run that is stuck."""
-_LOOK = 0.1
-"""Seconds between two looks whether the ledger is free."""
+_LOOK, _FAR_LOOK = 0.1, 0.5
+"""Seconds between two looks whether the ledger is free: a file, or one in a database."""
 
 
 def submit_command(settings: Settings) -> int:
@@ -207,18 +208,21 @@ class _Command:
         if ledger is None:
             sink, self._files = open_outputs(self._settings)
             return None, sink
-        files = name_outputs(self._settings)
+        shard = self._settings.shard
+        ledger = of_shard(ledger, None if shard is None else str(shard))
+        files, shown = name_outputs(self._settings), ledger_name(ledger)
         kept = await self._keep_ledger(parts, ledger, files)
         stack.callback(self._let_go, kept)
-        self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": ledger}
+        self._files = {name: path for name, path in files.items() if path != "-"} | {"ledger": shown}
         self._tally.earlier = kept.earlier
-        self._notes += notes(kept.left, ledger)
+        self._notes += notes(kept.left, shown)
         return kept, kept.writer
 
     async def _keep_ledger(self, parts: Parts, ledger: str, files: Mapping[str, str]) -> Kept:
         """The run's ledger, once no other run writes it."""
         settings, clock = self._settings, asyncio.get_running_loop().time
-        until = clock() + settings.ledger_wait
+        until, told = clock() + settings.ledger_wait, False
+        look = _FAR_LOOK if is_database(ledger) else _LOOK
         while True:
             try:
                 return parts.keep_ledger(ledger, files, self._again, self._cut)
@@ -227,13 +231,16 @@ class _Command:
                     raise
             wait = f"waiting up to {settings.ledger_wait:g} s for its end"
             with interrupted() as signalled:
-                self._lines.note(f"another run is writing the ledger {ledger}: {wait}")
-                while clock() < until and _is_locked(ledger):
-                    await asyncio.wait([signalled], timeout=_LOOK)
+                if not told:
+                    self._lines.note(f"another run is writing the ledger {ledger_name(ledger)}: {wait}")
+                told, waits = True, True
+                while waits:
+                    await asyncio.wait([signalled], timeout=look)
                     if signalled.done():
                         error = RunAborted(f"{signalled.result().name} was received while waiting for the ledger")
                         error.exit_code = INTERRUPTED
                         raise error
+                    waits = clock() < until and is_written(ledger)
 
     def _connect(self, pipeline: Pipeline, transport: CountedTransport, source: Source, kept: Kept | None) -> None:
         submitter = pipeline.submitter
@@ -314,11 +321,3 @@ def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> in
     if not_delivered > settings.allow_rejected.of(sum(outcomes.values())):
         codes.add(3)
     return next((code for code in PRECEDENCE if code in codes), 0)
-
-
-def _is_locked(ledger: str) -> bool:
-    try:
-        Lock(ledger, 0.0).close()
-    except LedgerInUse:
-        return True
-    return False

@@ -37,6 +37,7 @@ from batcher.options.texts import (
     FIELDS,
     FILLED,
     GATEWAY,
+    LEDGER,
     PASSWORD,
     PATH,
     PATTERN,
@@ -290,11 +291,11 @@ class Settings:
     )
     ledger: str | None = option(
         None,
-        "PATH",
-        optional(PATH),
+        "PATH|URL",
+        optional(LEDGER),
         OUTPUT,
-        "keep a durable ledger in this file, on a local disk: run the same command again to resume after a stop or a"
-        " crash",
+        "keep a durable ledger in this file, on a local disk, or in a database (postgresql://...): run the same command"
+        " again to resume after a stop or a crash",
     )
     ledger_wait: float = option(
         0.0, "TIME", duration(zero=True), OUTPUT, "wait so long for another run on the same ledger to end"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ import orjson
 
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused
-from batcher.flow.ledger import runs
-from batcher.flow.ledger.lock import standing_still
+from batcher.flow.ledger.access import is_written, open_to_read
+from batcher.flow.ledger.address import ledger_name
 from batcher.flow.ledger.runs import Run
 from batcher.flow.ledger.shards import open_shards
 from batcher.flow.ledger.store import Store
-from batcher.ledgers import FINAL, print_pieces
+from batcher.ledgers import FINAL, every, print_pieces
 from batcher.observe.status import shards_words, status_words
 
 _RATE_SECONDS = 1.0
@@ -65,6 +64,7 @@ def status_command(ledgers: Sequence[str], *, as_json: bool) -> int:
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         OutputFailed: one cannot be read, or standard output cannot be written.
     """
+    ledgers = every(ledgers)
     together = len(ledgers) > 1
     facts = _look_at_all(ledgers) if together else _look(ledgers[0])
     if as_json:
@@ -76,7 +76,7 @@ def status_command(ledgers: Sequence[str], *, as_json: bool) -> int:
 
 
 def _look(ledger: str) -> dict[str, Any]:
-    with contextlib.closing(Store(ledger)) as store:
+    with contextlib.closing(open_to_read(ledger)) as store:
         [rate] = _rates([(ledger, store)])
         return _standing(ledger, store, rate)
 
@@ -96,7 +96,11 @@ def _look_at_all(ledgers: Sequence[str]) -> dict[str, Any]:
             "by": shards.by,
             "missing": [str(shard) for shard in shards.missing],
             "twice": [
-                {"shard": str(twice.shard), "counted": _name(twice.paths[0]), "ledger": _name(twice.paths[1])}
+                {
+                    "shard": str(twice.shard),
+                    "counted": ledger_name(twice.paths[0]),
+                    "ledger": ledger_name(twice.paths[1]),
+                }
                 for twice in shards.twice
             ],
         },
@@ -132,18 +136,16 @@ def _standing(ledger: str, store: Store, rate: float | None) -> dict[str, Any]:
     with store.snapshot():
         outcomes = {outcome.value: count for outcome, count in store.counts().items() if outcome in FINAL}
         open_intents = len(store.doubtful())
-        with store.reading() as db:
-            run = runs.last(db)
-            [(reopened,)] = db.execute("SELECT count(*) FROM reopened")
+        run, reopened = store.last_run(), store.count_reopened()
         # Only where there is one to be found: it may take a look at every record.
-        doubtful = _first_in_doubt(store) if outcomes[Outcome.IN_DOUBT.value] else []
+        doubtful = store.first(Outcome.IN_DOUBT, _NAMED) if outcomes[Outcome.IN_DOUBT.value] else []
     lines = store.latest("rejects", doubtful)
     if len(lines) < len(doubtful):
-        raise LedgerRefused(f"the ledger {ledger} is damaged: it lacks a rejects line")
+        raise LedgerRefused(f"the ledger {store.name} is damaged: it lacks a rejects line")
     shard = store.value("shard")
     ended = sum(outcomes.values())
     return {
-        "ledger": _name(ledger),
+        "ledger": ledger_name(ledger),
         "writing": rate is not None,
         **{name: store.value(name) for name in _BOUND},
         "shard": None if shard == "none" else shard,
@@ -158,17 +160,6 @@ def _standing(ledger: str, store: Store, rate: float | None) -> dict[str, Any]:
     }
 
 
-def _name(ledger: str) -> str:
-    return os.fsencode(ledger).decode(errors="replace")
-
-
-def _first_in_doubt(store: Store) -> list[int]:
-    """The ordinals of the first records that are in doubt now."""
-    query = "SELECT ordinal FROM record WHERE outcome = ? ORDER BY ordinal LIMIT ?"
-    with store.reading() as db:
-        return [ordinal for (ordinal,) in db.execute(query, (Outcome.IN_DOUBT.value, _NAMED))]
-
-
 def _in_doubt(line: bytes) -> dict[str, Any]:
     """What is told of a record in doubt, from its last rejects line."""
     members = orjson.loads(line)
@@ -178,7 +169,7 @@ def _in_doubt(line: bytes) -> dict[str, Any]:
 
 def _rates(ledgers: Sequence[tuple[str, Store]]) -> list[float | None]:
     """Outcomes a second, as seen from here; None for a ledger that no run is writing."""
-    written = [store if _is_written(path) else None for path, store in ledgers]
+    written = [store if is_written(path) else None for path, store in ledgers]
     if not any(written):
         return [None] * len(written)
     before, since = [_ended(store) for store in written], time.monotonic()
@@ -188,11 +179,6 @@ def _rates(ledgers: Sequence[tuple[str, Store]]) -> list[float | None]:
         None if store is None else round((_ended(store) - first) / seconds, 1)
         for store, first in zip(written, before, strict=True)
     ]
-
-
-def _is_written(path: str) -> bool:
-    with standing_still(path) as still:
-        return not still
 
 
 def _ended(store: Store | None) -> int:

@@ -67,7 +67,7 @@ def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
             raise SettingsError(argument, "a command must be the first word", remedy)
     inputs = [*others, *tail]
     if command.ledger and not inputs:
-        raise SettingsError("LEDGER", "is missing", "name the file that the run had as --ledger")
+        raise SettingsError("LEDGER", "is missing", "name what the run had as --ledger")
     if not (command.inputs or command.shards) and len(inputs) > command.ledger:
         raise SettingsError(
             input_name(inputs[command.ledger]), f"{command.name} reads no INPUT", f"see {command.name} --help"
@@ -144,7 +144,7 @@ def help_text(command: Command) -> str:
         read = "" if command in (RESUBMIT, SETTLE) else "; it is only read"
         rejects = ", REJECTS one that it had as --rejects, or -" if command is RESUBMIT else ""
         shards = ";\n  several are those of the shards of one run" if command.shards else ""
-        parts.append(f"  LEDGER is the file that a run had as --ledger{rejects}{read}{shards}")
+        parts.append(f"  LEDGER is what a run had as --ledger{rejects}{read}{shards}")
     if command.inputs:
         parts.append(
             "  INPUT is a path, an object (s3://, gs://, az://, https://) or - (standard input, also the\n"

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from batcher.core.fingerprint import display_name, input_name
 from batcher.errors import OutputFailed
+from batcher.flow.ledger.address import ledger_name
 from batcher.flow.ledger.writer import LedgerWriter
 from batcher.observe.account import read_account, write_account
 from batcher.observe.files import refuse_unwritable, replace
@@ -193,5 +194,7 @@ def told_settings(settings: Settings) -> dict[str, str]:
         text = str(option.kind.show(getattr(settings, option.attribute)))
         if option.name == "endpoint":
             text = text.partition("?")[0]
+        elif option.name == "ledger":
+            text = ledger_name(text)
         told[option.name] = masked(text) if option.name == "proxy" else _WORDS.get(text, text)
     return {name: display_name(text) for name, text in told.items()}

@@ -21,24 +21,44 @@ from unittest import mock
 
 from batcher.cli import main as batcher
 from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.postgresql.store import PostgresStore
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from batcher.flow.ledger.store import Store
 from bench.constant import RECORD, constant_server
 from bench.sandbox import sandbox
+from tests.postgresql.server import Served, needed, serving
 
 LATENCY, COMMIT = 0.05, 0.02
 """Seconds: what the service takes for an answer, and what is added to each commit."""
 IN_FLIGHT = 64
 
 
-def throughput(rounds: int, count: int) -> None:
+class Places:
+    """Names a new ledger each time: a file, or one in the database of a server that brings every commit to the disk."""
+
+    def __init__(self, kind: str, stack: contextlib.ExitStack) -> None:
+        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        self._server = None
+        if kind == "postgresql":
+            self._server = stack.enter_context(serving(needed(), durable=True))
+            stack.enter_context(Served(self._server))  # the password
+        self._count = 0
+
+    def new(self) -> str:
+        """Where the next one can be made."""
+        self._count += 1
+        return f"{self._folder}/{self._count}" if self._server is None else Served(self._server).ledger
+
+
+def throughput(rounds: int, count: int, places: Places) -> None:
     """Print the throughput with a slow ledger as a share of that without one."""
     with tempfile.TemporaryDirectory() as name, sandbox("--latency", f"{LATENCY}s") as url:
         folder = Path(name)
         (folder / "records").write_bytes(RECORD * count)
         shares, plain = [], []
-        for number in range(rounds):
+        for _ in range(rounds):
             without = count / _seconds(folder, url)
-            share = count / _seconds(folder, url, "--ledger", str(folder / f"ledger{number}")) / without
+            share = count / _seconds(folder, url, "--ledger", places.new()) / without
             shares.append(share)
             plain.append(without)
         print(
@@ -48,7 +68,7 @@ def throughput(rounds: int, count: int) -> None:
         )
 
 
-def cost(rounds: int, count: int) -> None:
+def cost(rounds: int, count: int, places: Places) -> None:
     """Print the CPU that a record costs with and without a ledger."""
     with tempfile.TemporaryDirectory() as name, constant_server() as url:
         folder = Path(name)
@@ -58,7 +78,7 @@ def cost(rounds: int, count: int) -> None:
         options = ("--concurrency", str(IN_FLIGHT))
         figures: dict[str, list[float]] = {"without a ledger": [], "with one": []}
         extra = []
-        for number in range(rounds):
+        for _ in range(rounds):
             for kind, told in figures.items():
                 seconds = [
                     _cpu_seconds(
@@ -66,7 +86,7 @@ def cost(rounds: int, count: int) -> None:
                         records,
                         url,
                         *options,
-                        *(("--ledger", str(folder / f"{records.stem}{number}")) if kind == "with one" else ()),
+                        *(("--ledger", places.new()) if kind == "with one" else ()),
                     )
                     for records in (long, short)
                 ]
@@ -79,17 +99,18 @@ def cost(rounds: int, count: int) -> None:
 
 def _seconds(folder: Path, url: str, *options: str) -> float:
     """Seconds that a run takes whose commits are slow."""
-    commit = Store.commit
+    commits = {kind: kind.commit for kind in (SqliteStore, PostgresStore)}
 
     def slow(store: Store, what: Commit) -> None:
         time.sleep(COMMIT)
-        commit(store, what)
+        commits[type(store)](store, what)
 
     given = ["--endpoint", url, "--order-by", "none", "--concurrency", str(IN_FLIGHT), "--progress", "off"]
     began = time.monotonic()
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nobody,
-        mock.patch.object(Store, "commit", slow),
+        mock.patch.object(SqliteStore, "commit", slow),
+        mock.patch.object(PostgresStore, "commit", slow),
         contextlib.redirect_stderr(nobody),
     ):
         code = batcher([str(folder / "records"), *given, "--results", str(folder / "results"), *options])
@@ -114,6 +135,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench ledger", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=15_000)
+    parser.add_argument("--ledger", choices=["sqlite", "postgresql"], default="sqlite")
     chosen = parser.parse_args(arguments)
-    throughput(chosen.rounds, chosen.records)
-    cost(chosen.rounds, chosen.records)
+    with contextlib.ExitStack() as stack:
+        places = Places(chosen.ledger, stack)
+        throughput(chosen.rounds, chosen.records, places)
+        cost(chosen.rounds, chosen.records, places)

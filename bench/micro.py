@@ -31,6 +31,7 @@ from batcher.core.template import Template
 from batcher.core.verdict import Judgement, Outcome, Sample, Verdict
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from batcher.flow.ledger.store import Store
 from batcher.observe.tally import Tally
 from batcher.operations import load
@@ -161,7 +162,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(str(Path(folder) / "ledger"), create=True)
+        store = SqliteStore(str(Path(folder) / "ledger"), create=True)
         told = table(measure([*core_steps(), tally_step(), ledger_step(store)], chosen.rounds))
         store.close()
     RESULTS.mkdir(exist_ok=True)

@@ -7,6 +7,9 @@ A run is killed a random few milliseconds after a random number of its requests 
 drawn anew for each run, so that the kills that are left spread over the records that are left: all kills happen,
 however fast the machine is. Every fifth run is killed while it begins.
 
+With ``--ledger postgresql`` the ledger is in a database of its own, which is restarted as after a crash in the midst of
+every fifth run or so, before that is killed.
+
 A record is *lost* if it has no result line, or is called delivered and was never applied. It is *doubled* if it has two
 result lines, or was applied twice although its id is 0 and nobody allowed that it is sent twice.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 import tempfile
@@ -24,12 +28,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
 
-from batcher.flow.ledger.store import Store
+from batcher.errors import LedgerRefused
+from batcher.flow.ledger.access import open_to_read
 from batcher.sandbox.faults import parse_faults
 from batcher.sandbox.server import Sandbox
 from batcher.sandbox.settings import SandboxSettings
@@ -37,6 +42,9 @@ from bench.records import BROKEN_EVERY, line
 
 FAULTS = "server=1%,deadlock=0.3%,client=0.5%,reset=0.5%,reset_applied=0.5%,gateway_applied=0.2%,busy=0.02%"
 LATENCY = 0.005
+_RESTARTS = 0.2
+"""Share of the kills before which the database is restarted."""
+_TURNED_AWAY = 9
 _FINISHED = frozenset({0, 3, 4})
 _BEGINNING = 0.5
 """Seconds that a run needs to begin."""
@@ -51,6 +59,7 @@ class Tally:
     Attributes:
         kills: SIGKILLs that hit a running program.
         idle: those of them that came before the run had sent anything.
+        restarts: of the database, while a run went on.
         widest: the most records that were doubtful after a kill.
         outcomes: of the result lines.
         lost: sentences, one for each record that was lost.
@@ -60,6 +69,7 @@ class Tally:
 
     kills: int = 0
     idle: int = 0
+    restarts: int = 0
     widest: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -73,7 +83,32 @@ class Tally:
             f"doubled {len(self.doubled)}, in doubt {self.outcomes['in_doubt']}, other {len(self.broken)}"
         )
         window = f"outcomes: {told}; at most {self.widest} records doubtful after a kill"
+        if self.restarts:
+            window += f"; the database was restarted {self.restarts} times under a run"
         return "\n".join([counts, window, *self.broken[:10], *self.lost[:10], *self.doubled[:10]])
+
+
+class Database(Protocol):
+    """Where a ledger is kept that is no file; its password is in the environment."""
+
+    @property
+    def ledger(self) -> str:
+        """The address of the ledger."""
+        ...
+
+    def restart(self) -> None:
+        """Restart it as after a crash."""
+        ...
+
+
+@contextlib.contextmanager
+def served() -> Iterator[Database]:
+    """A database with a ledger that is not there yet."""
+    # Only where it is asked for: it needs psycopg.
+    from tests.postgresql.server import Served, needed, serving  # noqa: PLC0415 - as told
+
+    with serving(needed()) as server, Served(server, lease=3) as database:
+        yield database
 
 
 class _Watched(Sandbox):
@@ -97,45 +132,63 @@ class _Watched(Sandbox):
         return self._come
 
 
-def torture(records: int, kills: int, seed: int, folder: Path) -> Tally:
-    """Run the program over *records*, kill it *kills* times, and check what is left."""
+def torture(records: int, kills: int, seed: int, folder: Path, database: Database | None = None) -> Tally:
+    """Run the program over *records*, kill it *kills* times, and check what is left.
+
+    With a *database* the ledger is there, and it is restarted now and then while a run goes on.
+    """
     with (folder / "records.ndjson").open("wb") as file:
         file.writelines(map(line, range(1, records + 1)))
     tally = Tally()
-    applied = asyncio.run(_torture(records, kills, seed, folder, tally))
+    ledger = str(folder / "ledger") if database is None else database.ledger
+    applied = asyncio.run(_torture(records, kills, seed, folder, tally, database))
     if tally.kills < kills:
         tally.broken.append(f"the run ended after {tally.kills} of {kills} kills")
-    _judge(records, applied, folder, tally)
+    _judge(records, applied, folder, ledger, tally)
     return tally
 
 
-async def _torture(records: int, kills: int, seed: int, folder: Path, tally: Tally) -> Mapping[str, int]:
+async def _torture(
+    records: int, kills: int, seed: int, folder: Path, tally: Tally, database: Database | None
+) -> Mapping[str, int]:
     """Run, kill and resume until a run comes to its end; what was applied, by SourceID."""
     chance = random.Random(seed)
+    ledger = str(folder / "ledger") if database is None else database.ledger
     left = records - records // BROKEN_EVERY
     settings = SandboxSettings(latency=LATENCY, faults=parse_faults(FAULTS), seed=seed)
     async with _Watched(settings) as sandbox:
         while True:
-            process = await _start(folder, sandbox.url)
+            process = await _start(folder, sandbox.url, ledger)
             before = sandbox.received
             instant = _instant(sandbox, chance, left, kills - tally.kills)
-            if await _lives_until(instant, process):
+            restarted = False
+            lives = await _lives_until(instant, process)
+            if lives and database is not None and chance.random() < _RESTARTS:
+                await asyncio.to_thread(database.restart)
+                tally.restarts += 1
+                restarted = True
+                # It may be killed before it has noticed, or while it waits, or a good while later.
+                more = sandbox.after(max(1, int(chance.uniform(0, 0.5 / (kills - tally.kills + 1)) * left)))
+                lives = await _lives_until(asyncio.wait([more], timeout=chance.uniform(0, 0.5)), process)
+            if lives:
                 process.kill()
                 await process.communicate()
                 tally.kills += 1
                 tally.idle += sandbox.received == before
-                left = _left(records, folder / "ledger", tally)
+                left = _left(records, ledger, tally)
                 continue
             _, said = await process.communicate()
+            if restarted and process.returncode == _TURNED_AWAY and sandbox.received == before:
+                continue  # it began in the moment in which there was no database
             if process.returncode not in _FINISHED:
                 tally.broken.append(f"exit {process.returncode}: {said.decode()[-500:]}")
             return sandbox.stats().applied
 
 
-async def _start(folder: Path, url: str) -> Process:
+async def _start(folder: Path, url: str, ledger: str) -> Process:
     command = [
         *("-m", "batcher", str(folder / "records.ndjson"), "--endpoint", url, "--progress", "off"),
-        *("--ledger", str(folder / "ledger"), "--results", str(folder / "results.ndjson")),
+        *("--ledger", ledger, "--ledger-wait", "60", "--results", str(folder / "results.ndjson")),
         *("--rejects", str(folder / "rejects.ndjson"), "--log-level", "error", "--stop-after", "none"),
     ]
     return await asyncio.create_subprocess_exec(sys.executable, *command, stdout=DEVNULL, stderr=PIPE)
@@ -161,25 +214,26 @@ async def _lives_until(instant: Any, process: Process) -> bool:
     return process.returncode is None
 
 
-def _left(records: int, ledger: Path, tally: Tally) -> int:
+def _left(records: int, ledger: str, tally: Tally) -> int:
     """Records that have no outcome yet and are not doubtful; notes how many are."""
-    if not ledger.exists():  # it was killed before it had begun
+    try:
+        store = open_to_read(ledger)
+    except LedgerRefused:  # it was killed before it had begun
         return records
-    store = Store(str(ledger))
     doubtful, ended = len(store.doubtful()), sum(store.counts().values())
     store.close()
     tally.widest = max(tally.widest, doubtful)
     return records - ended - doubtful
 
 
-def _judge(records: int, applied: Mapping[str, int], folder: Path, tally: Tally) -> None:
+def _judge(records: int, applied: Mapping[str, int], folder: Path, ledger: str, tally: Tally) -> None:
     seen: Counter[int] = Counter()
     for result in _results(folder / "results.ndjson"):
         seen[result["line"]] += 1
         _judge_result(result, applied.get(f"S-{result['line']}", 0), tally)
     tally.lost += [f"line {number} has no result" for number in range(1, records + 1) if not seen[number]]
     tally.doubled += [f"line {number} has {count} results" for number, count in seen.items() if count > 1]
-    store = Store(str(folder / "ledger"))
+    store = open_to_read(ledger)
     if left := store.doubtful():
         tally.broken.append(f"{len(left)} records are still open in the ledger")
     counts = {outcome.value: count for outcome, count in store.counts().items() if count}
@@ -215,9 +269,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--ledger", choices=["sqlite", "postgresql"], default="sqlite")
     chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        tally = torture(chosen.records, chosen.kills, chosen.seed, Path(folder))
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        database = stack.enter_context(served()) if chosen.ledger == "postgresql" else None
+        tally = torture(chosen.records, chosen.kills, chosen.seed, Path(folder), database)
     print(f"seed {chosen.seed}: {chosen.records:,} records\n{tally}")
     return int(bool(tally.lost or tally.doubled or tally.broken))
 

@@ -12,7 +12,7 @@ import pytest
 from batcher.cli import main
 from batcher.commands import COMMANDS
 from batcher.errors import BatcherError, InputFailed, ServiceUnusable
-from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from batcher.sandbox import SandboxSettings
 from batcher.settings import OPTIONS, Settings
 from tests.in_process import alone
@@ -116,7 +116,7 @@ def test_ledgers_of_several_shards_are_known_by_what_they_are(run: Run, tmp_path
     """Verify takes further ledgers before the inputs: what begins as a database is no records."""
     ledgers = [str(tmp_path / name) for name in ("one", "two")]
     for ledger in ledgers:
-        Store(ledger, create=True).close()
+        SqliteStore(ledger, create=True).close()
     records = tmp_path / "records"
     records.write_bytes(b"{}\n")
     assert main(["verify", "first", *ledgers, str(records), ledgers[0]]) == 0
@@ -160,7 +160,7 @@ def test_sandbox_is_told_how_to_behave(run: Run) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["results"], "LEDGER: is missing; name the file that the run had as --ledger"),
+        (["results"], "LEDGER: is missing; name what the run had as --ledger"),
         (["status", "--json"], "LEDGER: is missing"),
         (["verify"], "LEDGER: is missing"),
         (["settle", "kept", "file"], "file: veetro-batch settle reads no INPUT; see veetro-batch settle --help"),

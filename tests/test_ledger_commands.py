@@ -7,26 +7,30 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
+import psycopg
 import pytest
 
-from batcher.cli import main
+from batcher import cli
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse
-from batcher.flow.ledger import runs
+from batcher.flow.ledger.access import hold
+from batcher.flow.ledger.address import is_database
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.lock import Lock
-from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.runs import Reading
 from batcher.sandbox import SandboxSettings
 from tests.e2e.program import Program, many, read_lines
 from tests.e2e.servers import Background
+from tests.flow.ledgers import opened
 from tests.in_process import alone
+from tests.places import Files, Places, Rows, Tampering, tampering
+from tests.postgresql.server import PASSWORD, Server
 
 FIRST = many(600) + b'\n \n{"unknown": 1}\n'
 SECOND = many(40, SourceID="S")
@@ -38,33 +42,87 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     alone(monkeypatch)
 
 
+_PLACES: list[Places] = [Files()]
+"""The last one holds for the test."""
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with two inputs and the ledger and results of a run that has ended."""
+def server(kind: str, request: pytest.FixtureRequest) -> Server | None:
+    """Where ledgers are that are no files."""
+    return None if kind == "sqlite" else request.getfixturevalue("postgresql")
+
+
+@contextmanager
+def at(places: Places, folder: Path) -> Iterator[None]:
+    """Within the block commands find their ledgers at *places*, and their files in *folder*."""
+    _PLACES.append(places)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PGPASSWORD", PASSWORD)
+            patch.chdir(folder)
+            yield
+    finally:
+        _PLACES.pop()
+
+
+def main(arguments: list[str]) -> int:
+    """The command, with its ledgers at their places."""
+    return cli.main([_PLACES[-1].argument(text) for text in arguments])
+
+
+def place() -> str:
+    """Of the ledger."""
+    return _PLACES[-1].of("kept")
+
+
+@pytest.fixture
+def capfd(capfd: pytest.CaptureFixture[str]) -> SimpleNamespace:
+    """What was printed, as of files."""
+
+    def told() -> tuple[str, str]:
+        out, err = capfd.readouterr()
+        return Printed(*(_PLACES[-1].told(text) for text in (out, err)))
+
+    return SimpleNamespace(readouterr=told)
+
+
+class Printed(NamedTuple):
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def finished(server: Server | None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Places]:
+    """A directory with two inputs and the results of a run that has ended, and where its ledger is."""
     folder = tmp_path_factory.mktemp("finished")
+    places = Files() if server is None else Rows(server, ("kept",))
     (folder / "first").write_bytes(FIRST)
     (folder / "second").write_bytes(gzip.compress(SECOND))
     faults = SandboxSettings(faults={"client": 0.05}, seed=3)
     inputs = [str(folder / name) for name in ("first", "second")]
-    options = ["--ledger", str(folder / "kept"), "--results", str(folder / "results"), "--progress=off"]
-    with Background() as background, background.sandbox(faults) as sandbox:
+    options = ["--ledger=kept", "--results", str(folder / "results"), "--progress=off"]
+    with at(places, folder), Background() as background, background.sandbox(faults) as sandbox:
         assert main([*inputs, "--endpoint", sandbox.url, *options, "--order-by=SourceID,VeetroID"]) == 3
-    return folder
+    return folder, places
 
 
 @pytest.fixture
-def folder(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(finished: tuple[Path, Places], server: Server | None, tmp_path: Path) -> Iterator[Path]:
     """A copy of that directory, and the present one: the inputs have other names than in the run."""
-    copy = shutil.copytree(finished, tmp_path / "copy")
-    monkeypatch.chdir(copy)
-    return copy
+    source, places = finished
+    copy = shutil.copytree(source, tmp_path / "copy")
+    if server is not None:
+        original, places = places, Rows(server, ("kept",))
+        server.copy(original.of("kept"), places.of("kept"))
+    with at(places, copy):
+        yield copy
 
 
 @pytest.fixture
-def db(folder: Path) -> Iterator[sqlite3.Connection]:
-    """The ledger's file, to do to it what no run does."""
-    with closing(sqlite3.connect(folder / "kept", isolation_level=None)) as connection:
-        yield connection
+def db(folder: Path) -> Iterator[Tampering]:
+    """The ledger, to do to it what no run does."""
+    with tampering(place()) as rows:
+        yield rows
 
 
 def outcomes(folder: Path) -> dict[str, int]:
@@ -80,9 +138,9 @@ def counted(folder: Path) -> str:
     return f"delivered {found['delivered']}, rejected {found['rejected']}, invalid 1"
 
 
-def hash_at(db: sqlite3.Connection, ordinal: int) -> int:
+def hash_at(db: Tampering, ordinal: int) -> int:
     """The hash that the ledger has of a record."""
-    [(found,)] = db.execute("SELECT hash FROM record WHERE ordinal = ?", (ordinal,))
+    [(found,)] = db.execute("SELECT hash FROM record WHERE ordinal = ?", (ordinal,)).fetchall()
     return int(found)
 
 
@@ -96,7 +154,7 @@ def test_results_may_lose_their_reader(folder: Path) -> None:
     """As with ``| head``: no word, no error."""
     reading, writing = os.pipe()
     os.close(reading)
-    program = Program(folder)
+    program = Program(folder, _PLACES[-1])
     try:
         done = program.finish(program.start("results", "kept", stdout=writing))
     finally:
@@ -107,7 +165,7 @@ def test_results_may_lose_their_reader(folder: Path) -> None:
 
 def test_results_that_cannot_be_written(folder: Path) -> None:
     """A full disk is an error: what was printed is not all."""
-    program = Program(folder)
+    program = Program(folder, _PLACES[-1])
     try:
         with Path("/dev/full").open("wb") as full:
             done = program.finish(program.start("results", "kept", stdout=full))
@@ -127,6 +185,11 @@ def test_what_is_no_ledger(folder: Path, capfd: pytest.CaptureFixture[str], comm
     assert "ledger" in err
     assert (folder / "first").read_bytes() == FIRST
     assert not (folder / "none").exists()
+
+
+def limit() -> object:
+    with opened(place()) as store:
+        return store.value("limit")
 
 
 def test_status_of_a_run_that_has_ended(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -167,7 +230,7 @@ def test_status_of_a_run_that_has_ended(folder: Path, capfd: pytest.CaptureFixtu
         "open_intents": 0,
         "reopened": 0,
         "rate": None,
-        "concurrency_limit": Store("kept").value("limit"),
+        "concurrency_limit": limit(),
     }
 
 
@@ -175,11 +238,10 @@ def test_status_while_a_run_writes(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is in flight, and the rate at which outcomes come while status looks on."""
-    with Lock(str(folder / "kept"), 0), closing(Store("kept", write=True)) as store:
-        with store.writing() as db:
-            runs.begin(db, 5.0, 641, again=False)
+    with hold(place()) as held, closing(held.open()) as store:
+        store.begin_run(5.0, 641, again=False)
         # Half of the bytes hold 1,000 records: there may be 2,000, of which 691 and then 741 have their outcome.
-        store.commit(Commit(windows={9: {700: 7, 701: 8}}, reading=runs.Reading(15.0, 1000, 500, 1000, whole=False)))
+        store.commit(Commit(windows={9: {700: 7, 701: 8}}, reading=Reading(15.0, 1000, 500, 1000, whole=False)))
         first = iter((1000, 2000))
 
         def look_on(seconds: float) -> None:
@@ -220,17 +282,21 @@ def test_verify_proves(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert capfd.readouterr() == (proof, "")
 
 
-def test_verify_leaves_out_what_the_run_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_verify_leaves_out_what_the_run_left_out(
+    tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """How many records a run skipped is known to its ledger; where it took only so many, --limit says so again."""
-    given, kept = tmp_path / "given", tmp_path / "kept"
+    monkeypatch.setattr(f"{__name__}._PLACES", [places])
+    monkeypatch.chdir(tmp_path)
+    given, kept = tmp_path / "given", "kept"
     given.write_bytes(many(20))
-    run = [str(given), "--ledger", str(kept), "--results=none", "--progress=off", "--skip=3", "--limit=10"]
+    run = [str(given), "--ledger", kept, "--results=none", "--progress=off", "--skip=3", "--limit=10"]
     with Background() as background, background.sandbox() as sandbox:
         assert main([*run, "--endpoint", sandbox.url]) == 0
     capfd.readouterr()
-    assert main(["verify", str(kept), str(given), "--limit=10"]) == 0
+    assert main(["verify", kept, str(given), "--limit=10"]) == 0
     assert capfd.readouterr().out == "10 records: every one has exactly one outcome (delivered 10)\n"
-    assert main(["verify", str(kept), str(given)]) == 3
+    assert main(["verify", kept, str(given)]) == 3
     found = "  no outcome, and never sent: 7 (line 14, line 15, line 16, line 17, line 18, …)\n"
     assert capfd.readouterr().out.endswith(f"(in the ledger: delivered 10)\n{found}")
 
@@ -261,7 +327,7 @@ def test_verify_finds_inputs_that_were_changed(capfd: pytest.CaptureFixture[str]
     assert findings(capfd, "first", "grown") == ["no outcome, and never sent: 1 (line 41 of grown)"]
 
 
-def test_verify_finds_records_without_an_outcome(db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]) -> None:
+def test_verify_finds_records_without_an_outcome(db: Tampering, capfd: pytest.CaptureFixture[str]) -> None:
     """Whether they may have been sent is told, and so is an intent that was left open beside an outcome."""
     window = {ordinal: hash_at(db, ordinal) for ordinal in (3, 9)}
     db.execute("INSERT INTO intent VALUES (99, ?)", (json.dumps(window),))
@@ -277,17 +343,17 @@ def test_verify_finds_records_without_an_outcome(db: sqlite3.Connection, capfd: 
 @pytest.mark.usefixtures("folder")
 def test_verify_finds_intents_behind_the_end(capfd: pytest.CaptureFixture[str]) -> None:
     """What may have been sent and is in no input is not passed over in silence."""
-    with closing(Store("kept", write=True)) as store:
+    with opened(place(), write=True) as store:
         store.commit(Commit(windows={99: {2000: 5}}))
     assert findings(capfd) == ["known to the ledger, and behind the end of the input: 1 (record 2000)"]
 
 
 @pytest.mark.parametrize(("member", "value"), [("line", 1005), ("hash", "0" * 16), ("outcome", "in_doubt")])
 def test_verify_finds_result_lines_that_say_otherwise(
-    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str], member: str, value: str | int
+    db: Tampering, capfd: pytest.CaptureFixture[str], member: str, value: str | int
 ) -> None:
     """Line number, hash and outcome of a line must be those of its record: one that is wrong is enough."""
-    with closing(Store("kept", write=True)) as store:
+    with opened(place(), write=True) as store:
         told = {ordinal: json.loads(line) for commit in store.told("results") for ordinal, line in commit}
         (wrong,) = (entry for entry in told.values() if entry["key"] == ["S-5", 5])
         wrong[member] = value
@@ -300,7 +366,7 @@ def test_verify_finds_result_lines_that_say_otherwise(
     ]
 
 
-def test_verify_finds_records_without_their_line(db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]) -> None:
+def test_verify_finds_records_without_their_line(db: Tampering, capfd: pytest.CaptureFixture[str]) -> None:
     """An outcome that a line tells otherwise, or that none tells, is not told."""
     db.execute("UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 12")
     assert findings(capfd) == [
@@ -316,18 +382,16 @@ def test_verify_finds_records_without_their_line(db: sqlite3.Connection, capfd: 
 @pytest.mark.usefixtures("folder")
 def test_verify_finds_lines_told_twice(capfd: pytest.CaptureFixture[str]) -> None:
     """One outcome has one line; another one, though it says the same, must say where the record came from."""
-    with closing(Store("kept")) as reading:
+    with opened(place()) as reading:
         ordinal, line = next(reading.told("results"))[0]
-    with closing(Store("kept", write=True)) as store:
+    with opened(place(), write=True) as store:
         store.commit(Commit(results=[line + b"\n"] * 2, results_of=[ordinal] * 2))
     found = "more than one result line, and the later ones do not say why"
     assert findings(capfd) == [f"{found}: 1 (line {json.loads(line)['line']} of first)"]
 
 
 @pytest.mark.parametrize("change", ["records = records + 1", "records = 0"])
-def test_verify_counts_for_itself(
-    db: sqlite3.Connection, folder: Path, capfd: pytest.CaptureFixture[str], change: str
-) -> None:
+def test_verify_counts_for_itself(db: Tampering, folder: Path, capfd: pytest.CaptureFixture[str], change: str) -> None:
     """What is printed was counted record by record, and totals of the ledger that differ from it are a finding."""
     db.execute(f"UPDATE total SET {change} WHERE outcome IN ('delivered', 'invalid')")
     found = outcomes(folder)
@@ -360,11 +424,13 @@ def test_verify_counts_what_is_behind_the_end(folder: Path, capfd: pytest.Captur
         ("INSERT INTO intent VALUES (99, '[]')", "intents cannot be read: "),
     ],
 )
-def test_a_damaged_value_is_refused(
-    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str], change: str, what: str
-) -> None:
+def test_a_damaged_value_is_refused(db: Tampering, capfd: pytest.CaptureFixture[str], change: str, what: str) -> None:
     """A value that no run has written is the ledger's damage, exit 9, and no error of the program."""
     (endpoint,) = db.execute("SELECT value FROM meta WHERE name = 'endpoint'").fetchone()
+    if "'many'" in change and is_database(place()):
+        with pytest.raises(psycopg.DataError):  # there a number is a number
+            db.execute(change)
+        return
     db.execute(change)
     run = ["--endpoint", endpoint, "--ledger=kept", "--results=none", "--progress=off", "--order-by=SourceID,VeetroID"]
     for command in (["verify", "kept", "first", "second"], ["status", "kept"], ["first", "second", *run]):
@@ -375,7 +441,7 @@ def test_a_damaged_value_is_refused(
 
 
 def test_a_damaged_outcome_is_refused_where_the_totals_are_whole(
-    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
+    db: Tampering, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It is found when its record is compared, or read again by a run."""
     (endpoint,) = db.execute("SELECT value FROM meta WHERE name = 'endpoint'").fetchone()
@@ -388,9 +454,7 @@ def test_a_damaged_outcome_is_refused_where_the_totals_are_whole(
         assert "the ledger kept is damaged: outcomes cannot be read: 'x' is not a valid Outcome" in err
 
 
-def test_damaged_records_that_are_open_again_are_refused(
-    db: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_records_that_are_open_again_are_refused(db: Tampering, capfd: pytest.CaptureFixture[str]) -> None:
     """What came before such a record is read where it is compared."""
     db.execute("INSERT INTO reopened (ordinal, hash, origin) VALUES (5, ?, '{}')", (hash_at(db, 5),))
     assert main(["verify", "kept", "first", "second"]) == 9
@@ -400,7 +464,7 @@ def test_damaged_records_that_are_open_again_are_refused(
 @pytest.mark.usefixtures("folder")
 def test_verify_refuses_a_ledger_with_other_lines(capfd: pytest.CaptureFixture[str]) -> None:
     """What is no result line proves nothing."""
-    with closing(Store("kept", write=True)) as store:
+    with opened(place(), write=True) as store:
         store.commit(Commit(results=[b'{"line":1}\n'], results_of=[1]))
     assert main(["verify", "kept", "first", "second"]) == 9
     assert "kept is damaged: it holds what is no result line" in capfd.readouterr().err
@@ -409,9 +473,9 @@ def test_verify_refuses_a_ledger_with_other_lines(capfd: pytest.CaptureFixture[s
 @pytest.mark.usefixtures("folder")
 def test_verify_refuses_a_ledger_with_lines_of_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     """Each line must be some record's."""
-    with closing(Store("kept")) as reading:
+    with opened(place()) as reading:
         _, line = next(reading.told("results"))[0]
-    with closing(Store("kept", write=True)) as store:
+    with opened(place(), write=True) as store:
         store.commit(Commit(results=[line + b"\n"] * 2, results_of=[1]))
     assert main(["verify", "kept", "first", "second"]) == 9
     assert "belong to no records" in capfd.readouterr().err
@@ -428,7 +492,7 @@ def test_verify_needs_its_inputs(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_verify_waits_for_no_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """While a run writes nothing can be proved: exit 8, at once."""
-    with Lock(str(folder / "kept"), 0):
+    with hold(place()):
         assert main(["verify", "kept", "first", "second"]) == 8
     assert "a run is writing the ledger kept" in capfd.readouterr().err
     assert main(["verify", "kept", "first", "second"]) == 0
@@ -437,14 +501,14 @@ def test_verify_waits_for_no_run(folder: Path, capfd: pytest.CaptureFixture[str]
 def test_no_run_begins_during_a_proof(folder: Path) -> None:
     """Until the inputs have ended the ledger cannot be written, and then it can."""
     os.mkfifo("fifo")
-    program = Program(folder)
+    program = Program(folder, _PLACES[-1])
     try:
         process = program.start("verify", "kept", "first", "fifo")
         with Path("fifo").open("wb") as fifo:  # waits until verify has come to this input
             with pytest.raises(LedgerInUse):
-                Lock("kept", 0)
+                hold(place())
             fifo.write(SECOND)
         assert program.finish(process).code == 0
     finally:
         program.close()
-    Lock("kept", 0).close()
+    hold(place()).close()

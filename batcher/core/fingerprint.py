@@ -43,7 +43,7 @@ _VALUE = re.compile(
 )
 
 
-_ADDRESS = re.compile(r"(s3://|gs://|az://|https?://)(?:[^/?#]*@)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"(s3://|gs://|az://|https?://|postgres(?:ql)?://)(?:[^/?#]*@)?", re.IGNORECASE)
 
 
 def display_name(path: str) -> str:
@@ -60,7 +60,7 @@ def input_name(path: str) -> str:
     if found is None:
         return display_name(path)
     address = path[: found.end(1)] + path[found.end() :]
-    return display_name(re.split("[?#]", address)[0] if found[1].lower().startswith("http") else address)
+    return display_name(re.split("[?#]", address)[0] if found[1].lower().startswith(("http", "postgres")) else address)
 
 
 def one_line(text: str, limit: int = 500) -> str:

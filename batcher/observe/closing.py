@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from batcher.observe.words import counts, duration, number, percent, plural, span
@@ -38,7 +39,7 @@ ENDINGS = {
     5: "stopped by a stop rule",
     6: "interrupted and drained",
     7: "given up: service or login unusable",
-    8: "not started: the ledger is in use by another run",
+    8: "the ledger is in use by another run",
     9: "stopped: input, ledger, results or disk failed",
 }
 """What each exit code says of a run."""
@@ -157,7 +158,7 @@ def advice(summary: Summary) -> Iterator[str]:
             f"{plural(outcomes['in_doubt'], 'record')} may have been applied, or not: look in the service before "
             "sending again"
             + (
-                f", and say what you found: veetro-batch settle {ledger} --line N --applied|--not-applied."
+                f", and say what you found: veetro-batch settle {quote(ledger)} --line N --applied|--not-applied."
                 if ledger
                 else "."
             )

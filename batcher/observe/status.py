@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any
 
 import orjson
@@ -41,7 +42,7 @@ def status_words(facts: dict[str, Any]) -> Iterator[str]:
     elif facts["open_intents"]:
         yield "the same command again treats what may have been sent by its --in-doubt, and sends the rest"
     if facts["reopened"] and not writing:
-        yield f"what is opened again is sent by the same command, or by veetro-batch resubmit {facts['ledger']}"
+        yield f"what is opened again is sent by the same command, or by veetro-batch resubmit {quote(facts['ledger'])}"
 
 
 def shards_words(facts: dict[str, Any]) -> Iterator[str]:
@@ -119,7 +120,7 @@ def _left_of(left: dict[str, Any]) -> str:
 def _what_is_in_doubt(facts: dict[str, Any]) -> Iterator[str]:
     """The first records in doubt, and what to do about all of them."""
     # Of several ledgers each line tells its own.
-    named, ledger = facts["in_doubt_lines"], facts.get("ledger", "LEDGER")
+    named, ledger = facts["in_doubt_lines"], quote(facts.get("ledger", "LEDGER"))
     if not named:
         return
     yield "in doubt:"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from batcher.errors import SettingsError
+from batcher.flow.ledger.address import Address, is_database
 from batcher.options.kinds import Kind
 from batcher.values import Secret
 
@@ -36,6 +37,14 @@ def _named_path(text: str) -> str:
     return _path(text)
 
 
+def _ledger(text: str) -> str:
+    if is_database(text):
+        Address.read(text)
+        return text
+    return _named_path(text)
+
+
+LEDGER = Kind("a path, or an address such as postgresql://host/database?ledger=NAME", _ledger, hidden=True)
 STREAM = Kind("a path, or - for standard output", _path)
 PATH = Kind("a path", _named_path)
 

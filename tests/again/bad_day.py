@@ -90,9 +90,9 @@ def resubmit(program: Runs, service: HasUrl, *options: str, of: str = "ledger") 
     return program.run("resubmit", of, *RUN, "--endpoint", service.url, *options)
 
 
-def proved(program: Runs, *given: str) -> bool:
+def proved(program: Runs, *given: str, of: str = "ledger") -> bool:
     """Whether verify finds every record with one final outcome."""
-    done = program.run("verify", "ledger", *(given or ("records.ndjson",)))
+    done = program.run("verify", of, *(given or ("records.ndjson",)))
     assert done.code in (0, 3), done.err
     return done.code == 0
 

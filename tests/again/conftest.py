@@ -11,6 +11,7 @@ from batcher.sandbox import Sandbox
 from tests.again.bad_day import bad_day
 from tests.again.here import Here
 from tests.e2e.servers import Background
+from tests.places import Places
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +22,11 @@ def background() -> Iterator[Background]:
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Here:
-    """The program."""
-    return Here(tmp_path, monkeypatch, capfdbinary)
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], places: Places
+) -> Here:
+    """The program, with either kind of ledger."""
+    return Here(tmp_path, monkeypatch, capfdbinary, places)
 
 
 @pytest.fixture

@@ -10,15 +10,24 @@ import pytest
 from batcher.cli import main
 from batcher.settings import OPTIONS
 from tests.e2e.program import Done
+from tests.places import Places
 
 
 class Here:
-    """Runs the program in *directory*, which becomes the present one, with none of its variables."""
+    """Runs the program in *directory*, which becomes the present one, with none of its variables.
+
+    Its ledgers are at their *places*.
+    """
 
     def __init__(
-        self, directory: Path, monkeypatch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[bytes]
+        self,
+        directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        captured: pytest.CaptureFixture[bytes],
+        places: Places,
     ) -> None:
         self.directory = directory
+        self.places = places
         self._captured = captured
         monkeypatch.chdir(directory)
         for option in OPTIONS.values():
@@ -29,7 +38,7 @@ class Here:
         assert not given
         assert not environ
         self._captured.readouterr()
-        code = main([str(argument) for argument in arguments])
+        code = main([self.places.argument(str(argument)) for argument in arguments])
         out, err = self._captured.readouterr()
         assert b"internal error" not in err, err
-        return Done(code, out, err.decode())
+        return Done(code, self.places.told(out.decode()).encode(), self.places.told(err.decode()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from batcher.core.retry import Policy
 from batcher.core.soap import VERSIONS
 from batcher.core.template import Template
 from batcher.flow.ledger.selection import Left, select
-from batcher.flow.ledger.store import Store
 from batcher.operations import load
 from batcher.sandbox import Sandbox
 from tests.again.bad_day import (
@@ -32,6 +30,7 @@ from tests.again.bad_day import (
 )
 from tests.again.here import Here
 from tests.e2e.program import lines, read_lines, record
+from tests.flow.ledgers import opened
 
 
 def test_nothing_goes_twice(program: Here, folder: Path, service: Sandbox) -> None:
@@ -73,9 +72,9 @@ def test_other_files_get_the_new_lines(program: Here, folder: Path, service: San
 def test_killed_before_anything_was_sent(program: Here, folder: Path, service: Sandbox, command: str) -> None:
     """Records that were opened again with leave to send them are held where that leave is not given any more."""
     template = Template(load("SetOutlookSyncRecord"), VERSIONS["1.1"], {})
-    with contextlib.closing(Store("ledger", write=True)) as store:
+    with opened(program.places.of("ledger"), write=True) as store:
         policy = Policy(in_doubt="resend")
-        left = select(store, "ledger", RecordReader(template, ("SourceID",)), policy, allow_stale=False)
+        left = select(store, RecordReader(template, ("SourceID",)), policy, allow_stale=False)
         assert left == Left()
         assert store.reopened(1, RECORDS + 1).keys() == {1, 2, 3, 4, 5, INVALID}
         assert store.last() == RECORDS + 1
@@ -225,12 +224,11 @@ def test_rejects_lines(program: Here, folder: Path, service: Sandbox) -> None:
 
 def test_rejects_lines_with_a_ledger(program: Here, folder: Path, service: Sandbox) -> None:
     """A ledger of its own: taken up again by the same command, proved, and submitted again itself."""
-    (folder / "ledger").rename(folder / "first.ledger")
     for _ in range(2):
-        assert resubmit(program, service, "--ledger=ledger", of="rejects.ndjson").code == 4
+        assert resubmit(program, service, "--ledger=second", of="rejects.ndjson").code == 4
         assert applied(service) == {1: 1, 2: 1, 3: 1, 4: 2, 6: 1, 7: 1, 8: 1}
-        assert proved(program, "rejects.ndjson")
-    assert program.run("rejects.ndjson", "--ledger=ledger", "--endpoint", service.url, *RUN).code == 9
-    assert resubmit(program, service, "--in-doubt=resend").code == 3
+        assert proved(program, "rejects.ndjson", of="second")
+    assert program.run("rejects.ndjson", "--ledger=second", "--endpoint", service.url, *RUN).code == 9
+    assert resubmit(program, service, "--in-doubt=resend", of="second").code == 3
     assert applied(service) == {1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 1, 7: 1, 8: 1}
-    assert proved(program, "rejects.ndjson")
+    assert proved(program, "rejects.ndjson", of="second")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.access import hold
 from batcher.sandbox import Sandbox
 from tests.again.bad_day import (
     COMMAND,
@@ -102,7 +102,7 @@ def test_lines_of_several_inputs(program: Here, folder: Path, well: Sandbox) -> 
 
 def test_not_while_a_run_writes(program: Here, service: Sandbox) -> None:
     """Neither settle nor resubmit touches a ledger that another run has."""
-    with Lock("ledger", 0):
+    with hold(program.places.of("ledger")):
         done = settle(program, "--line=3", "--applied")
         assert done.code == 8
         assert "a run is writing the ledger ledger: settle its records once it has ended" in done.err

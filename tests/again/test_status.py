@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 
 from batcher.core.verdict import Outcome
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.store import Store
 from batcher.sandbox import Sandbox
 from tests.again.bad_day import RUN, Script, bad_day, resubmit, settle
 from tests.again.here import Here
 from tests.e2e.program import lines, record
 from tests.e2e.servers import Background
+from tests.flow.ledgers import opened
+from tests.places import tampering
 
 WHAT_TO_DO = (
     "find out what became of them and tell it with veetro-batch settle ledger --line N --applied or --not-applied, "
@@ -48,11 +47,11 @@ def kept(number: int, outcome: Outcome) -> Commit:
     )
 
 
-def damage(*statements: str) -> None:
-    """Do to the ledger what no run does."""
-    with closing(sqlite3.connect("ledger", isolation_level=None)) as db:
+def damage(program: Here, *statements: str) -> None:
+    """Do to the ledger what no run does; ``?`` is what cannot be unpacked."""
+    with tampering(program.places.of("ledger")) as rows:
         for statement in statements:
-            db.execute(statement)
+            rows.execute(statement, [b"\0"] * statement.count("?"))
 
 
 def fail(service: Sandbox, *faults: str | None) -> None:
@@ -118,19 +117,19 @@ def test_five_of_many_are_named(program: Here, service: Sandbox) -> None:
 
 def test_only_what_holds_a_named_record_is_unpacked(program: Here) -> None:
     """Nothing where none is in doubt: a big ledger is not read through for five lines; the rest may be unreadable."""
-    with closing(Store("ledger", create=True)) as store:
+    with opened(program.places.of("ledger"), create=True) as store:
         for number, outcome in enumerate((Outcome.REJECTED, Outcome.IN_DOUBT, Outcome.REJECTED), 1):
             store.commit(kept(number, outcome))
-    damage("UPDATE lines SET results = x'00'", "UPDATE lines SET rejects = x'00' WHERE id != 2")
+    damage(program, "UPDATE lines SET results = ?", "UPDATE lines SET rejects = ? WHERE id != 2")
     assert status(program)[1]["in_doubt_lines"] == [{"line": 2, "key": "S", "kind": "timeout"}]
-    damage("UPDATE record SET outcome = 'rejected'", "UPDATE lines SET rejects = x'00', rejects_of = x'00'")
+    damage(program, "UPDATE record SET outcome = 'rejected'", "UPDATE lines SET rejects = ?, rejects_of = ?")
     assert status(program)[1]["in_doubt_lines"] == []
 
 
 def test_a_ledger_without_the_line_is_damaged(program: Here, service: Sandbox) -> None:
     """It is told so, and no line is made up."""
     bad_day(program, service)
-    damage("UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 6")
+    damage(program, "UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 6")
     done = program.run("status", "ledger")
     assert (done.code, done.out) == (9, b"")
     assert "the ledger ledger is damaged: it lacks a rejects line" in done.err

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.places import Files, Places
+
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "batcher")
 PATIENCE_S = 60.0
@@ -46,10 +48,14 @@ def read_lines(text: bytes) -> list[dict[str, Any]]:
 
 
 class Program:
-    """Starts the program in *directory*, with none of its variables inherited, and ends what is left at the end."""
+    """Starts the program in *directory*, with none of its variables inherited, and ends what is left at the end.
 
-    def __init__(self, directory: Path) -> None:
+    Its ledgers are at their *places*.
+    """
+
+    def __init__(self, directory: Path, places: Places | None = None) -> None:
         self.directory = directory
+        self.places = places or Files()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(
@@ -64,7 +70,7 @@ class Program:
         """A process that runs the program; *starter* is the command that starts it."""
         inherited = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.fullmatch(name)}
         process = subprocess.Popen(
-            [*starter, *COMMAND, *map(str, arguments)],
+            [*starter, *COMMAND, *(self.places.argument(str(argument)) for argument in arguments)],
             cwd=self.directory,
             env={**inherited, "PYTHONPATH": str(ROOT), **(environ or {})},
             stdin=stdin,
@@ -79,10 +85,11 @@ class Program:
         if process.stdin is not None and process.stdin.closed:
             process.stdin = None  # else communicate() would use it once more
         out, err = process.communicate(given, PATIENCE_S)
-        text = (err or b"").decode()
+        text = self.places.told((err or b"").decode())
         assert "Traceback" not in text, text
         assert "internal error" not in text, text
-        return Done(process.returncode, out or b"", text)
+        printed = self.places.told((out or b"").decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        return Done(process.returncode, printed, text)
 
     def run(self, *arguments: str | Path, given: bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
         """Start the program, give it its standard input, and wait for its end."""

@@ -5,7 +5,6 @@ The truth is what the service has seen: a request that came counts as sent, whet
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import json
@@ -17,22 +16,27 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batcher.errors import RunAborted
+from batcher.flow.ledger.address import is_database
 from batcher.sandbox import Sandbox
 from bench.torture import torture
 from tests.e2e.conftest import StartRaw
 from tests.e2e.program import PATIENCE_S, Done, Program, lines, read_lines, record, wait_for_line
-from tests.e2e.servers import Background, Held, Raw, Request, http, saved
+from tests.e2e.servers import Background, Raw
+from tests.e2e.silent import ANSWERED, Silent
+from tests.flow.ledgers import opened
+from tests.places import Places, tampering
+from tests.postgresql.server import Served, Server
 
 RECORDS = 40
 LIMIT = 4
-ANSWERED = 10
-"""Requests that are answered before the service falls silent."""
 RECORDS_TO_KILL = 2500
 COMMAND = (
     *("records.ndjson", f"--concurrency={LIMIT}", "--ledger=ledger", "--results=results.ndjson"),
@@ -40,14 +44,15 @@ COMMAND = (
 )
 
 
-class Silent(Held):
-    """Answers the first requests and then no more until it is released."""
+FILES = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+"""For what only a file can suffer."""
 
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        if request.number <= ANSWERED:
-            writer.write(http("200 OK", saved(request)))
-        else:
-            await super().__call__(request, writer)
+
+@pytest.fixture
+def program(tmp_path: Path, places: Places) -> Iterator[Program]:
+    """The program, run in a directory of its own, with either kind of ledger."""
+    with closing(Program(tmp_path, places)) as started:
+        yield started
 
 
 @pytest.fixture
@@ -364,6 +369,7 @@ def test_another_run(program: Program, service: Raw, silent: Silent) -> None:
     assert again(program, service, "--connections=9", "--soap=1.2").code in {0, 4}
 
 
+@FILES
 def test_what_is_no_ledger(program: Program, service: Raw, silent: Silent, given: Path) -> None:
     """A file of another kind, a database of others and a place where none can be made end the run with 9."""
     silent.release()
@@ -454,23 +460,30 @@ def test_ended_while_nobody_reads_the_results(program: Program, sandbox: Sandbox
 
 def committed(program: Program) -> int:
     """Records that have their outcome in the ledger."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(reader(program)) as db:
-        [(count,)] = db.execute("SELECT count(*) FROM record")
-        return int(count)
+    with contextlib.suppress(RunAborted), opened(ledger_of(program)) as store:
+        return sum(store.counts().values())
     return 0
 
 
-def reader(program: Program) -> sqlite3.Connection:
-    """The ledger, without making one where there is none."""
-    return sqlite3.connect(f"file:{program.directory / 'ledger'}?mode=rw", uri=True)
+def ledger_of(program: Program) -> str:
+    """Where it is, seen from here."""
+    place = program.places.of("ledger")
+    return place if is_database(place) else str(program.directory / place)
+
+
+@contextlib.contextmanager
+def stuck(program: Program) -> Iterator[None]:
+    """Within the block the ledger takes no commit."""
+    with tampering(ledger_of(program)) as rows:
+        rows.execute("BEGIN IMMEDIATE")
+        yield
 
 
 @pytest.mark.usefixtures("given")
 def test_a_ledger_that_takes_nothing(program: Program, service: Raw, silent: Silent) -> None:
     """A ledger that is stuck delays no end that is asked for three times: 9, and the summary says so."""
     process = begin(program, service)
-    with contextlib.closing(reader(program)) as db:
-        db.execute("BEGIN IMMEDIATE")
+    with stuck(program):
         silent.release()
         for name in (signal.SIGTERM, signal.SIGINT):
             process.send_signal(name)
@@ -492,6 +505,7 @@ def _stuff(pipe: int) -> bool:
         return False
 
 
+@FILES
 @pytest.mark.usefixtures("given")
 def test_a_ledger_that_cannot_grow(program: Program, service: Raw, silent: Silent) -> None:
     """A disk that is full in the middle of a run ends it with 9; what is in flight is in doubt, the ledger whole."""
@@ -544,3 +558,13 @@ def test_twenty_kills(tmp_path: Path) -> None:
     assert tally.widest > 0
     assert (tally.lost, tally.doubled, tally.broken) == ([], [], [])
     assert sum(tally.outcomes.values()) == RECORDS_TO_KILL
+
+
+def test_ten_kills_with_a_database_that_is_restarted(tmp_path: Path, postgresql: Server) -> None:
+    """The same where the ledger is in PostgreSQL, which also breaks down in mid-run."""
+    with Served(postgresql, lease=2) as database:
+        tally = torture(records=2 * RECORDS_TO_KILL, kills=10, seed=5, folder=tmp_path, database=database)
+    assert tally.kills == 10
+    assert tally.restarts > 0
+    assert (tally.lost, tally.doubled, tally.broken) == ([], [], [])
+    assert sum(tally.outcomes.values()) == 2 * RECORDS_TO_KILL

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ from tests.again.bad_day import (
 from tests.e2e.conftest import StartRaw, StartSandbox
 from tests.e2e.program import PATIENCE_S, Program, lines, record
 from tests.e2e.servers import Background, Held, Request, http, saved
+from tests.places import Places
+
+
+@pytest.fixture
+def program(tmp_path: Path, places: Places) -> Iterator[Program]:
+    """The program, run in a directory of its own, with either kind of ledger."""
+    with closing(Program(tmp_path, places)) as started:
+        yield started
 
 
 @pytest.fixture

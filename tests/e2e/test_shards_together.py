@@ -15,12 +15,12 @@ import pytest
 from batcher.cli import main
 from batcher.core.latency import Latency
 from batcher.core.verdict import Outcome, Verdict
-from batcher.flow.ledger import runs
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.division import ShardedProof
-from batcher.flow.ledger.lock import Lock
+from batcher.flow.ledger.runs import Reading
 from batcher.flow.ledger.shards import open_shards
-from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.sqlite.lock import Lock
+from batcher.flow.ledger.sqlite.store import SqliteStore as Store
 from batcher.flow.lines import Line, make_line
 from batcher.observe.account import add_counts, read_account
 from batcher.observe.summary import Percentiles
@@ -157,18 +157,17 @@ def test_status_while_some_write(call: Call, monkeypatch: pytest.MonkeyPatch) ->
     """Rates are added; the end is that of the last shard, and nobody knows it while one with something left rests."""
     monkeypatch.setattr("batcher.status._RATE_SECONDS", 0.02)
     with Lock("key1", 0), closing(Store("key1", write=True)) as store:
-        with store.writing() as db:
-            runs.begin(db, 5.0, 0, again=False)
-        store.commit(Commit(windows={9: {700: 7}}, reading=runs.Reading(15.0, 1000, 500, 1000, whole=False)))
+        store.begin_run(5.0, 0, again=False)
+        store.commit(Commit(windows={9: {700: 7}}, reading=Reading(15.0, 1000, 500, 1000, whole=False)))
         facts = json.loads(call("status", "--json", *KEYS)[1])
         ours = facts["each"][1]
         assert (facts["writing"], facts["rate"], facts["open_intents"]) == (True, 0.0, 1)
         assert [each["writing"] for each in facts["each"]] == [False, True, False]
         assert facts["left"] == {"records": 2000 - ours["records"], "exact": False}
         assert facts["eta_seconds"] == ours["run"]["eta_seconds"] > 0
-        with closing(Store("key2", write=True)) as other, other.writing() as db:
-            runs.begin(db, 5.0, 0, again=False)
-            runs.read_on(db, runs.Reading(15.0, 1000, 500, 1000, whole=False))
+        with closing(Store("key2", write=True)) as other:
+            other.begin_run(5.0, 0, again=False)
+            other.commit(Commit(reading=Reading(15.0, 1000, 500, 1000, whole=False)))
         assert json.loads(call("status", "--json", *KEYS)[1])["eta_seconds"] is None
         text = call("status", *KEYS)[1]
     assert text.startswith("3 ledgers of 3 shards by key, 1 of them written now\n")
@@ -389,8 +388,8 @@ def test_the_report_adds_up(call: Call, ledgers: tuple[str, ...]) -> None:
     slots = 0.0
     for ledger in ledgers:
         own = Tally(lambda: 0.0)
-        with closing(Store(ledger)) as store, store.reading() as db:
-            for *_, packed in runs.accounts(db):
+        with closing(Store(ledger)) as store:
+            for *_, packed in store.accounts():
                 account = read_account(packed)
                 assert account is not None
                 add_counts(own, account.counts)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,9 +17,10 @@ from pathlib import Path
 
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
+from batcher.flow.ledger.access import hold, open_to_read
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.lock import Lock
 from batcher.flow.ledger.rows import Known, Reopened
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from batcher.flow.ledger.store import Store
 
 _ROOT = Path(__file__).parents[2]
@@ -76,19 +77,35 @@ def held(store: Store) -> Model:
     )
 
 
-def held_at(path: Path) -> Model:
-    """What the ledger at *path* holds, for a reader, at one instant."""
-    with opened(path) as store, store.snapshot():
+def held_at(ledger: str | Path) -> Model:
+    """What a ledger holds, for a reader, at one instant."""
+    with opened(ledger) as store, store.snapshot():
         return held(store)
 
 
 @contextmanager
-def opened(path: Path, *, create: bool = False, write: bool = False) -> Iterator[Store]:
-    store = Store(str(path), create=create, write=write)
-    try:
+def opened(ledger: str | Path, *, create: bool = False, write: bool = False) -> Iterator[Store]:
+    """To be read; or to be written by who has the right to it."""
+    with ExitStack() as stack:
+        if create or write:
+            held_by_us = stack.enter_context(hold(str(ledger), create=create))
+            yield stack.enter_context(closing(held_by_us.open()))
+        else:
+            yield stack.enter_context(closing(open_to_read(str(ledger))))
+
+
+@contextmanager
+def opened_file(path: Path, *, create: bool = False, write: bool = False) -> Iterator[SqliteStore]:
+    """A ledger's file, without its lock."""
+    with closing(SqliteStore(str(path), create=create, write=write)) as store:
         yield store
-    finally:
-        store.close()
+
+
+def kinds_of_store() -> tuple[type[Store], ...]:
+    """All that there are."""
+    from batcher.flow.ledger.postgresql.store import PostgresStore
+
+    return SqliteStore, PostgresStore
 
 
 @contextmanager
@@ -104,9 +121,9 @@ def powerless() -> Iterator[None]:
         os.seteuid(0)
 
 
-def filled(path: Path, lines: int, size: int) -> None:
+def filled(ledger: str | Path, lines: int, size: int) -> None:
     """A ledger of so many commits with one incompressible line of so many bytes each."""
-    with opened(path, create=True) as store:
+    with opened(ledger, create=True) as store:
         for _ in range(lines):
             store.commit(Commit(results=[os.urandom(size)]))
 
@@ -116,7 +133,7 @@ def read_only_directory() -> Iterator[Path]:
     """A directory that everybody may enter and only its owner may write; a ledger of three commits is in it."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        with opened(directory / "ledger", create=True) as store:
+        with opened_file(directory / "ledger", create=True) as store:
             for commit in islice(commits(1), 3):
                 store.commit(commit)
         (directory / "ledger").chmod(0o444)
@@ -164,14 +181,14 @@ def replayed(count: int) -> Model:
     return model
 
 
-def writer(path: Path, begin: int = 0, most: int = 0) -> subprocess.Popen[str]:
-    """A process that writes the ledger at *path*: see ``_write``."""
-    return _process("write", str(path), str(begin), str(most))
+def writer(ledger: str | Path, begin: int = 0, most: int = 0) -> subprocess.Popen[str]:
+    """A process that writes a ledger: see ``_write``."""
+    return _process("write", str(ledger), str(begin), str(most))
 
 
-def holder(path: Path) -> subprocess.Popen[str]:
-    """A process that holds the lock of the ledger at *path*: see ``_hold``."""
-    return _process("hold", str(path))
+def holder(ledger: str | Path) -> subprocess.Popen[str]:
+    """A process that holds the right to write a ledger: see ``_hold``."""
+    return _process("hold", str(ledger))
 
 
 def _process(*arguments: str) -> subprocess.Popen[str]:
@@ -179,9 +196,9 @@ def _process(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _write(path: str, begin: str, limit: str) -> None:
+def _write(ledger: str, begin: str, limit: str) -> None:
     """Commit from number *begin* on, tell each one that is durable; files may grow to *limit* bytes."""
-    store = Store(path, create=True)
+    store = hold(ledger, create=True).open()
     most = int(limit) or resource.RLIM_INFINITY
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
     for number, commit in enumerate(commits(1)):
@@ -198,9 +215,9 @@ def _write(path: str, begin: str, limit: str) -> None:
         print(number, flush=True)  # noqa: T201 - as above
 
 
-def _hold(path: str) -> None:
-    """Hold the ledger's lock until told to let go of it."""
-    with Lock(path, 0):
+def _hold(ledger: str) -> None:
+    """Hold the right to write until told to let go of it."""
+    with hold(ledger, create=True):
         print("held", flush=True)  # noqa: T201 - as above
         sys.stdin.readline()
 

@@ -7,7 +7,6 @@ import functools
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
 from batcher.flow.job import Job
+from batcher.flow.ledger.access import hold
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.memory import Memory
 from batcher.flow.ledger.projection import Projection
-from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
 from tests.flow.ledgers import opened
 from tests.flow.runs import make_job, until
@@ -61,12 +60,13 @@ class _Awaits(Awaitable[None]):
 
 
 class Scene:
-    """A writer on the ledger in *folder*, six records that are declared, and what it told."""
+    """A writer on a ledger, six records that are declared, and what it told; results go to *folder*."""
 
-    def __init__(self, folder: Path, results: str | None = None) -> None:
-        self.path = folder / "ledger"
+    def __init__(self, folder: Path, ledger: str, results: str | None = None) -> None:
+        self.ledger = ledger
+        self.hold = hold(ledger, create=True)
         self.results = folder / "results.ndjson"
-        self.store = Store(str(self.path), create=True)
+        self.store = self.hold.open()
         self.projection = Projection(self.store, results or str(self.results), None)
         self.writer = LedgerWriter(self.store, self.projection, self, asyncio.get_running_loop().time, lambda: 4)
         self.told: set[int] = set()
@@ -124,6 +124,7 @@ async def broken_off(scene: Scene, at: int) -> bool:
     finally:
         using.cancel()
         await asyncio.wait([using])
+        scene.hold.close()
     return False
 
 
@@ -137,20 +138,23 @@ async def has_failed(scene: Scene) -> bool:
     finally:
         using.cancel()
         await asyncio.wait([using])
+        scene.hold.close()
     return False
 
 
-async def test_a_writer_that_is_cancelled_at_any_await_keeps_what_it_knows(tmp_path: Path) -> None:
+async def test_a_writer_that_is_cancelled_at_any_await_keeps_what_it_knows(
+    tmp_path: Path, new_ledger: Callable[[], str]
+) -> None:
     """Every result that was put is in the ledger and its file; of the rest, what was told is doubtful, and no more."""
     at, cancelled = 0, True
     while cancelled:
         at += 1
         folder = tmp_path / str(at)
         folder.mkdir()
-        scene = Scene(folder)
+        scene = Scene(folder, new_ledger())
         cancelled = await broken_off(scene, at)
         assert cancelled or (scene.put, scene.out) == (set(range(1, RECORDS + 1)), RECORDS)
-        with opened(scene.path) as store:
+        with opened(scene.ledger) as store:
             known = store.known(1, RECORDS)
             lines = b"".join(store.lines("results"))
             assert set(known) == scene.put
@@ -162,7 +166,7 @@ async def test_a_writer_that_is_cancelled_at_any_await_keeps_what_it_knows(tmp_p
 
 
 async def test_a_commit_that_fails_once_is_made_when_the_writer_breaks_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, new_ledger: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever it is, what it held is in the ledger and its file, once; who was not told is not doubtful."""
     number, failed = 0, True
@@ -170,11 +174,11 @@ async def test_a_commit_that_fails_once_is_made_when_the_writer_breaks_off(
         number += 1
         folder = tmp_path / str(number)
         folder.mkdir()
-        scene = Scene(folder)
+        scene = Scene(folder, new_ledger())
         monkeypatch.setattr(scene.store, "commit", _failing_once(scene.store.commit, number))
         failed = await has_failed(scene)
         assert failed or scene.put == set(range(1, RECORDS + 1))
-        with opened(scene.path) as store:
+        with opened(scene.ledger) as store:
             lines = b"".join(store.lines("results"))
             assert set(store.known(1, RECORDS)) == scene.put
             assert set(store.doubtful()) == scene.told - scene.put
@@ -183,10 +187,10 @@ async def test_a_commit_that_fails_once_is_made_when_the_writer_breaks_off(
     assert number > 3
 
 
-async def test_a_memory_that_is_cancelled_is_whole(tmp_path: Path) -> None:
+async def test_a_memory_that_is_cancelled_is_whole(tmp_path: Path, ledger: str) -> None:
     """Who looks up again learns what there is."""
-    await broken_off(Scene(tmp_path), 0)
-    with closing(Store(str(tmp_path / "ledger"))) as store:
+    await broken_off(Scene(tmp_path, ledger), 0)
+    with opened(ledger) as store:
         memory = Memory(store)
         awaits = _Awaits(memory.look_up(1, RECORDS), 1)
 
@@ -204,7 +208,9 @@ async def test_a_memory_that_is_cancelled_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("patient", [True, False])
-async def test_a_reader_who_has_stopped_holds_up_no_run_that_was_interrupted(tmp_path: Path, *, patient: bool) -> None:
+async def test_a_reader_who_has_stopped_holds_up_no_run_that_was_interrupted(
+    tmp_path: Path, ledger: str, *, patient: bool
+) -> None:
     """The ledger has the lines, and the run ends; any other run waits for its reader."""
     os.mkfifo(tmp_path / "pipe")
     reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -213,7 +219,7 @@ async def test_a_reader_who_has_stopped_holds_up_no_run_that_was_interrupted(tmp
         while _stuff(stuffing):
             pass
         os.close(stuffing)
-        scene = Scene(tmp_path, str(tmp_path / "pipe"))
+        scene = Scene(tmp_path, ledger, str(tmp_path / "pipe"))
         scene.writer.patient = lambda: patient
         running = asyncio.create_task(scene.writer.run(scene.written))
         await scene.use()
@@ -225,8 +231,9 @@ async def test_a_reader_who_has_stopped_holds_up_no_run_that_was_interrupted(tmp
             await reads
         await running
         assert scene.out == RECORDS
-        with opened(scene.path) as store:
+        with opened(scene.ledger) as store:
             assert set(store.known(1, RECORDS)) == set(range(1, RECORDS + 1))
+        scene.hold.close()
     finally:
         os.close(reading)
 

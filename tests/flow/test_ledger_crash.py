@@ -11,6 +11,7 @@ from collections import Counter
 from copy import deepcopy
 from pathlib import Path
 
+import pytest
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,11 +26,18 @@ from hypothesis.stateful import (
 from batcher.core.reject import Reject
 from batcher.core.result import Origin
 from batcher.core.verdict import Outcome
+from batcher.errors import LedgerLost
+from batcher.flow.ledger.access import hold
+from batcher.flow.ledger.address import Address
 from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.postgresql.lease import Lease
+from batcher.flow.ledger.postgresql.store import PostgresStore
 from batcher.flow.ledger.reopen import open_again
 from batcher.flow.ledger.rows import Reopened
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from batcher.flow.ledger.store import Store
 from tests.flow.ledgers import ALL, FINAL, OUTPUT, Model, held, held_at, replayed, writer
+from tests.postgresql.server import Server
 
 SECTOR = 512
 WAL_HEADER = 32
@@ -55,36 +63,19 @@ def mixed(before: bytes, after: bytes, seed: int) -> bytes:
     return b"".join(pieces)
 
 
-class Crashes(RuleBasedStateMachine):
-    """A ledger that is written, torn down between and within writes, and opened again, beside what it should hold."""
+class Books(RuleBasedStateMachine):
+    """A ledger that is written, torn down, and opened again, beside what it should hold; subclasses say how."""
+
+    store: Store
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp())
-        self.copies = itertools.count(1)
         self.model = Model()
         self.lost: list[Model] = []
         self.invalids: set[int] = set()
         self.pending = Commit()
         self.windows: dict[int, dict[int, int]] = {}
         self.next_window = self.next_ordinal = 1
-
-    @initialize()
-    def create(self) -> None:
-        self.open(self.directory / "0.ledger")
-
-    def open(self, path: Path) -> None:
-        self.path = path
-        self.store = Store(str(path), create=True)
-        self.store._db.execute("PRAGMA wal_autocheckpoint = 8")  # pages: so that a short run has checkpoints, too
-
-    def reopen(self, ledger: bytes, wal: bytes) -> None:
-        """The process is dead, and a new one finds this. What was not committed is gone."""
-        self.store.close()
-        path = self.directory / f"{next(self.copies)}.ledger"
-        path.write_bytes(ledger)
-        Path(f"{path}-wal").write_bytes(wal)
-        self.open(path)
 
     def forget(self) -> None:
         """Who starts anew knows what the ledger knows."""
@@ -139,7 +130,6 @@ class Crashes(RuleBasedStateMachine):
         hashes = {each: ((records[each].hash ^ origins[each].line) % 2**64).to_bytes(8, "big").hex() for each in chosen}
         open_again(
             self.store,
-            str(self.path),
             [(each, Reject(origins[each], b"", True, hashes[each], b"null"), origins[each]) for each in chosen],
         )
         self.model = deepcopy(self.model)
@@ -199,6 +189,55 @@ class Crashes(RuleBasedStateMachine):
         self.model = self.model.after(self.pending)
         self.pending = Commit()
         self.lost = []
+
+    @invariant()
+    def agrees(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        assert held(self.store) == self.model
+        counted = Counter(known.outcome for known in self.model.records.values())
+        assert self.store.counts() == {outcome: counted[outcome] for outcome in Outcome}
+        doubtful = self.store.doubtful()
+        assert not doubtful.keys() & self.model.records.keys(), "a record has an outcome, or is in doubt, or is unknown"
+        assert not self.model.reopened.keys() & self.model.records.keys(), "what is open again has no outcome"
+        assert self.store.last() == max([0, *self.model.records, *self.model.reopened, *doubtful])
+        told = [each for commit in self.store.told("results") for each in commit]
+        assert b"".join(line + b"\n" for _, line in told) == self.model.results
+        assert {ordinal for ordinal, _ in told} >= self.model.reopened.keys() - self.invalids
+        middle = self.next_ordinal // 2
+        assert self.store.known(middle, middle + 3) == {
+            ordinal: known for ordinal, known in self.model.records.items() if middle <= ordinal <= middle + 3
+        }
+        skip = len(self.model.results) // 3
+        assert b"".join(self.store.lines("results", skip)) == self.model.results[skip:]
+
+
+class Crashes(Books):
+    """A file, torn down between and within writes."""
+
+    store: SqliteStore
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp())
+        self.copies = itertools.count(1)
+
+    @initialize()
+    def create(self) -> None:
+        self.open(self.directory / "0.ledger")
+
+    def open(self, path: Path) -> None:
+        self.path = path
+        self.store = SqliteStore(str(path), create=True)
+        self.store._db.execute("PRAGMA wal_autocheckpoint = 8")  # pages: so that a short run has checkpoints, too
+
+    def reopen(self, ledger: bytes, wal: bytes) -> None:
+        """The process is dead, and a new one finds this. What was not committed is gone."""
+        self.store.close()
+        path = self.directory / f"{next(self.copies)}.ledger"
+        path.write_bytes(ledger)
+        Path(f"{path}-wal").write_bytes(wal)
+        self.open(path)
 
     @rule()
     def crash(self) -> None:
@@ -279,31 +318,83 @@ class Crashes(RuleBasedStateMachine):
         self.open(self.path)
         self.forget()
 
-    @invariant()
-    def agrees(self) -> None:
-        if not hasattr(self, "store"):
-            return
-        assert held(self.store) == self.model
-        counted = Counter(known.outcome for known in self.model.records.values())
-        assert self.store.counts() == {outcome: counted[outcome] for outcome in Outcome}
-        doubtful = self.store.doubtful()
-        assert not doubtful.keys() & self.model.records.keys(), "a record has an outcome, or is in doubt, or is unknown"
-        assert not self.model.reopened.keys() & self.model.records.keys(), "what is open again has no outcome"
-        assert self.store.last() == max([0, *self.model.records, *self.model.reopened, *doubtful])
-        told = [each for commit in self.store.told("results") for each in commit]
-        assert b"".join(line + b"\n" for _, line in told) == self.model.results
-        assert {ordinal for ordinal, _ in told} >= self.model.reopened.keys() - self.invalids
-        middle = self.next_ordinal // 2
-        assert self.store.known(middle, middle + 3) == {
-            ordinal: known for ordinal, known in self.model.records.items() if middle <= ordinal <= middle + 3
-        }
-        skip = len(self.model.results) // 3
-        assert b"".join(self.store.lines("results", skip)) == self.model.results[skip:]
-
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
         shutil.rmtree(self.directory)
+
+
+class Breakdowns(Books):
+    """A database that breaks down under its writer; writers that die, lose a connection, or are taken over."""
+
+    server: Server
+
+    @initialize()
+    def create(self) -> None:
+        self.ledger = self.server.new_ledger(lease=1)
+        self.begin()
+
+    def begin(self) -> None:
+        self.hold = hold(self.ledger, 30, create=True)
+        self.store = self.hold.open()
+
+    @rule()
+    def restart(self) -> None:
+        """As after a crash of the database; the writer goes on with what it has at hand."""
+        self.server.restart()
+
+    @rule()
+    def lose_connection(self) -> None:
+        """The writer's session is ended, and it goes on."""
+        assert isinstance(self.store, PostgresStore)
+        with self.server.connect() as db:
+            pid = self.store._session._connected().info.backend_pid
+            db.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+    @rule()
+    def die(self) -> None:
+        """Killed between two commits: all of them are there, and nothing of what was on its way."""
+        self.cut_off()._session.close()
+        self.store.close()
+        self.begin()
+        assert held(self.store) == self.model
+        self.forget()
+
+    @rule()
+    def be_taken_over(self) -> None:
+        """Another writer begins, and the last one's commit is refused: it changes nothing."""
+        old, right = self.store, self.cut_off()
+        with self.server.connect() as db:
+            db.execute("UPDATE ledger SET expires = '-infinity' WHERE name = %s", (Address.read(self.ledger).name,))
+        self.begin()
+        with pytest.raises(LedgerLost):
+            old.commit(self.pending)
+        assert held(self.store) == self.model
+        old.close()
+        right.close()
+        self.forget()
+
+    def cut_off(self) -> Lease:
+        """The present writer does not renew its lease any more."""
+        assert isinstance(self.hold, Lease)
+        self.hold._ended.set()
+        self.hold._renewing.join()
+        return self.hold
+
+    @rule()
+    def close(self) -> None:
+        """An orderly end."""
+        self.end_well()
+        self.begin()
+        self.forget()
+
+    def end_well(self) -> None:
+        self.store.close()
+        self.hold.close()
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.end_well()
 
 
 def test_after_any_crash_the_ledger_holds_its_commits() -> None:
@@ -311,18 +402,23 @@ def test_after_any_crash_the_ledger_holds_its_commits() -> None:
     run_state_machine_as_test(Crashes, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
 
 
-def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+def test_after_any_breakdown_the_database_holds_its_commits(postgresql: Server) -> None:
+    """The same of a ledger in PostgreSQL: what was committed is there, once, whoever or whatever dies."""
+    there = type("BreakdownsThere", (Breakdowns,), {"server": postgresql})
+    run_state_machine_as_test(there, settings=settings(max_examples=8, stateful_step_count=20, deadline=None))
+
+
+def test_a_killed_process_loses_nothing(ledger: str) -> None:
     """SIGKILL in the midst of committing, several times over on one ledger: what was reported durable is there."""
-    path = tmp_path / "ledger"
     count = 0
     for told in (1, 40, 7, 150):
-        with writer(path, count) as process:
+        with writer(ledger, count) as process:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(told)]
             process.send_signal(signal.SIGKILL)
             lines += process.stdout.readlines()
         count = int(lines[-1]) + 1
-        found = held_at(path)
+        found = held_at(ledger)
         if found != replayed(count):  # the next one was durable already, and had not been reported
             count += 1
         assert found == replayed(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import LedgerInUse, OutputFailed
-from batcher.flow.ledger.lock import Lock, standing_still
+from batcher.flow.ledger.access import hold, is_written, standing_still
+from batcher.flow.ledger.address import ledger_name
+from batcher.flow.ledger.sqlite.lock import Lock
 from tests.flow.ledgers import holder, powerless, read_only_directory
 
 
@@ -28,37 +31,35 @@ def until_held(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "held\n"
 
 
-def test_a_second_run_is_refused_at_once_or_after_its_wait(path: Path) -> None:
+def test_a_second_run_is_refused_at_once_or_after_its_wait(ledger: str) -> None:
     """It says which ledger, and what would have it wait; one that waited says how long it did."""
-    with holder(path) as process:
+    with holder(ledger) as process:
         until_held(process)
-        with pytest.raises(
-            LedgerInUse, match=f"another run is writing the ledger {path}; --ledger-wait S waits"
-        ) as busy:
-            Lock(str(path), 0)
+        said = f"another run is writing the ledger {re.escape(ledger_name(ledger))}"
+        with pytest.raises(LedgerInUse, match=f"{said}; --ledger-wait S waits") as busy:
+            hold(ledger)
         assert busy.value.exit_code == 8
-        with pytest.raises(LedgerInUse, match=f"another run is writing the ledger {path} after 0.06 s; "):
-            Lock(str(path), 0.06)
+        with pytest.raises(LedgerInUse, match=f"{said} after 0.06 s; "):
+            hold(ledger, 0.06)
         process.communicate("\n")
-    Lock(str(path), 0).close()
+    hold(ledger).close()
 
 
-async def test_a_run_that_waits_goes_on_when_the_other_ends(path: Path) -> None:
+async def test_a_run_that_waits_goes_on_when_the_other_ends(ledger: str) -> None:
     """Well before its time is up."""
-    with holder(path) as process:
+    with holder(ledger) as process:
         until_held(process)
-        waiting = asyncio.create_task(asyncio.to_thread(Lock, str(path), 60))
+        waiting = asyncio.create_task(asyncio.to_thread(hold, ledger, 60))
         await asyncio.to_thread(process.communicate, "\n")
         (await waiting).close()
 
 
-def test_a_dead_writer_does_not_stand_in_the_way(path: Path) -> None:
-    """SIGKILL leaves no time to let go of anything: the kernel does."""
-    with holder(path) as process:
+def test_a_dead_writer_does_not_stand_in_the_way(ledger: str) -> None:
+    """SIGKILL leaves no time to let go of anything: the kernel does, or the database, whatever is left of a lease."""
+    with holder(ledger) as process:
         until_held(process)
         process.send_signal(signal.SIGKILL)
-    assert Path(f"{path}.lock").exists()
-    Lock(str(path), 0).close()
+    hold(ledger).close()
 
 
 def test_every_name_of_a_ledger_has_the_same_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,13 +75,13 @@ def test_every_name_of_a_ledger_has_the_same_lock(path: Path, monkeypatch: pytes
         process.communicate("\n")
 
 
-def test_a_lock_is_let_go_of_by_who_did_not_take_it(path: Path) -> None:
+def test_a_lock_is_let_go_of_by_who_did_not_take_it(ledger: str) -> None:
     """Closing again, from wherever and once more, is no error; within a process, too, there is one at a time."""
-    with Lock(str(path), 0) as lock:
+    with hold(ledger, create=True) as lock:
         with pytest.raises(LedgerInUse):
-            Lock(str(path), 0)
+            hold(ledger)
         asyncio.run(asyncio.to_thread(lock.close))
-        Lock(str(path), 0).close()
+        hold(ledger).close()
 
 
 def test_the_lock_file_is_its_owner_s_alone(path: Path) -> None:
@@ -110,18 +111,21 @@ def test_what_is_no_place_for_a_lock_is_not_called_in_use() -> None:
     assert failed.value.exit_code == 9
 
 
-def test_who_only_looks_keeps_no_run_from_its_ledger(path: Path) -> None:
+def test_who_only_looks_keeps_no_run_from_its_ledger(ledger: str) -> None:
     """A glance at whether a run writes takes a moment, for which one that begins waits; none begins beneath a look."""
-    with standing_still(str(path)) as still:
+    hold(ledger, create=True).close()
+    with standing_still(ledger) as still:
         assert still
-    with Lock(str(path), 0), standing_still(str(path)) as still:
+    with hold(ledger), standing_still(ledger) as still:
         assert not still
+        assert is_written(ledger)
     looking = contextlib.ExitStack()
-    assert looking.enter_context(standing_still(str(path)))
+    assert looking.enter_context(standing_still(ledger))
     glance = threading.Timer(0.1, looking.close)
     glance.start()
-    Lock(str(path), 0).close()
+    hold(ledger).close()
     glance.join()
-    with standing_still(str(path)) as still, pytest.raises(LedgerInUse):
-        Lock(str(path), 0)
+    with standing_still(ledger) as still, pytest.raises(LedgerInUse):
+        hold(ledger)
     assert still
+    assert not is_written(ledger)

@@ -9,6 +9,7 @@ import stat
 import tempfile
 import threading
 import tracemalloc
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from batcher.errors import OutputFailed
 from batcher.flow.ledger import projection
+from batcher.flow.ledger.access import hold
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.projection import Projection
 from batcher.flow.ledger.rows import Kind
@@ -32,9 +34,12 @@ junk = st.one_of(st.binary(max_size=300), st.integers(1, 300).map(bytes), st.jus
 class Runs(RuleBasedStateMachine):
     """Run after run on one ledger; each continues the files of the last one, if they are still what they were."""
 
+    name_ledger: Callable[[], str]
+
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
+        self.ledger = type(self).name_ledger()
         self.lines: dict[Kind, bytes] = {"results": b"", "rejects": b""}
         self.paths: dict[Kind, Path] = {"results": self.directory / "results", "rejects": self.directory / "rejects"}
         self.lag: Commit | None = None
@@ -42,7 +47,8 @@ class Runs(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.store = Store(str(self.directory / "ledger"), create=True)
+        self.hold = hold(self.ledger, create=True)
+        self.store = self.hold.open()
         self.projection = Projection(self.store, *map(str, self.paths.values()))
 
     def commit(self, results: list[bytes], rejects: list[bytes]) -> None:
@@ -114,6 +120,7 @@ class Runs(RuleBasedStateMachine):
         if self.store is not None:
             self.projection.close()
             self.store.close()
+            self.hold.close()
             self.store = None
 
     @invariant()
@@ -127,17 +134,21 @@ class Runs(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-def test_a_file_is_its_ledger_s_lines_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_its_ledger_s_lines_each_once(
+    kind: str, new_ledger: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over any sequence of runs, crashes and meddling: the files are the concatenation of what was committed."""
     monkeypatch.setattr(projection, "_SYNC_BYTES", 100)
     monkeypatch.setattr(projection, "_COMPARED", 50)
-    run_state_machine_as_test(Runs, settings=settings(max_examples=40, stateful_step_count=20, deadline=None))
+    chosen = settings(max_examples=40 if kind == "sqlite" else 10, stateful_step_count=20, deadline=None)
+    there = type("RunsThere", (Runs,), {"name_ledger": staticmethod(new_ledger)})
+    run_state_machine_as_test(there, settings=chosen)
 
 
-def test_a_file_is_continued_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_continued_where_it_was_left(tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is accounted for is not written again: the file is known by its last bytes, and cut behind them."""
     monkeypatch.setattr(projection, "_COMPARED", 100)
-    ledger, results = tmp_path / "ledger", tmp_path / "results"
+    results = tmp_path / "results"
     filled(ledger, 3, 1000)
     with opened(ledger, write=True) as store:
         lines = b"".join(store.lines("results"))
@@ -152,15 +163,17 @@ def test_a_file_is_continued_where_it_was_left(tmp_path: Path, monkeypatch: pyte
     assert results.read_bytes() == bytes(2900) + lines[2900:] + b"more\n"
 
 
-def test_only_what_the_disk_has_taken_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_the_disk_has_taken_is_accounted_for(
+    tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that fails then is told, and nothing of it counts."""
 
     def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     results = tmp_path / "results"
-    filled(tmp_path / "ledger", 3, 1000)
-    with opened(tmp_path / "ledger") as store, closing(Projection(store, str(results), None)) as projected:
+    filled(ledger, 3, 1000)
+    with opened(ledger) as store, closing(Projection(store, str(results), None)) as projected:
         projected.sync()
         projected.write([b"more\n"], [])
         monkeypatch.setattr(os, "fsync", fail)
@@ -169,34 +182,36 @@ def test_only_what_the_disk_has_taken_is_accounted_for(tmp_path: Path, monkeypat
         assert projected.accounted() == {str(results): 3000}
 
 
-def test_standard_output_gets_this_run_s_lines_alone(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_standard_output_gets_this_run_s_lines_alone(
+    tmp_path: Path, ledger: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     """Who reads a pipe has had the earlier ones; nothing of it is accounted for."""
-    filled(tmp_path / "ledger", 3, 1000)
-    with opened(tmp_path / "ledger") as store, closing(Projection(store, "-", None)) as projected:
+    filled(ledger, 3, 1000)
+    with opened(ledger) as store, closing(Projection(store, "-", None)) as projected:
         projected.write([b"one\n", b"two\n"], [b"no\n"])
         projected.sync()
         assert projected.accounted() == {}
     assert capfdbinary.readouterr().out == b"one\ntwo\n"
 
 
-def test_a_named_pipe_is_a_pipe(tmp_path: Path) -> None:
+def test_a_named_pipe_is_a_pipe(tmp_path: Path, ledger: str) -> None:
     """It cannot be cut and continued; a device neither."""
-    filled(tmp_path / "ledger", 3, 1000)
+    filled(ledger, 3, 1000)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    with opened(tmp_path / "ledger") as store, closing(Projection(store, str(pipe), "/dev/null")) as projected:
+    with opened(ledger) as store, closing(Projection(store, str(pipe), "/dev/null")) as projected:
         projected.write([b"one\n"], [b"no\n"])
         assert projected.accounted() == {}
     reader.join()
     assert read == [b"one\n"]
 
 
-def test_one_file_under_two_names_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file_under_two_names_is_one_file(tmp_path: Path, ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link or a relative path leads to what the ledger knows already."""
-    ledger, results = tmp_path / "ledger", tmp_path / "results"
+    results = tmp_path / "results"
     filled(ledger, 3, 1000)
     (tmp_path / "link").symlink_to(results)
     monkeypatch.chdir(tmp_path)
@@ -209,9 +224,9 @@ def test_one_file_under_two_names_is_one_file(tmp_path: Path, monkeypatch: pytes
         assert store.accounted("link") is None
 
 
-def test_a_new_file_is_filled_piece_by_piece(tmp_path: Path) -> None:
+def test_a_new_file_is_filled_piece_by_piece(tmp_path: Path, ledger: str) -> None:
     """Memory does not depend on how much the ledger holds, and what was filled is brought to the disk on the way."""
-    ledger, results = tmp_path / "ledger", tmp_path / "results"
+    results = tmp_path / "results"
     filled(ledger, 40, 500_000)
     with opened(ledger) as store:
         tracemalloc.start()
@@ -224,20 +239,20 @@ def test_a_new_file_is_filled_piece_by_piece(tmp_path: Path) -> None:
     assert results.stat().st_size == 40 * 500_000
 
 
-def test_files_are_their_owner_s_alone(tmp_path: Path) -> None:
+def test_files_are_their_owner_s_alone(tmp_path: Path, ledger: str) -> None:
     """New ones, and those that were not."""
-    filled(tmp_path / "ledger", 3, 1000)
+    filled(ledger, 3, 1000)
     results, rejects = tmp_path / "results", tmp_path / "rejects"
     rejects.touch(0o666)
     rejects.chmod(0o666)
-    with opened(tmp_path / "ledger") as store:
+    with opened(ledger) as store:
         Projection(store, str(results), str(rejects)).close()
     assert {stat.S_IMODE(file.stat().st_mode) for file in (results, rejects)} == {0o600}
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_told(tmp_path: Path, ledger: str) -> None:
     """By name, and the other file is let go of."""
-    ledger, results = tmp_path / "ledger", tmp_path / "results"
+    results = tmp_path / "results"
     filled(ledger, 3, 1000)
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     with opened(ledger) as store:

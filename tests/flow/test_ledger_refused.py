@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import LedgerRefused, OutputFailed
-from batcher.flow.ledger import opening
-from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.sqlite import opening
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from tests.flow.ledgers import (
     commits,
     filled,
     held,
     held_at,
     opened,
+    opened_file,
     powerless,
     read_only_directory,
     replayed,
@@ -68,7 +69,7 @@ def test_what_is_no_ledger_is_refused_and_left_alone(path: Path, kind: str) -> N
     make(path)
     before = path.read_bytes() if path.is_file() else None, path.stat().st_mode
     for how in ({}, {"write": True}, {"create": True}):
-        with pytest.raises(LedgerRefused, match=text) as refused, opened(path, **how):
+        with pytest.raises(LedgerRefused, match=text) as refused, opened_file(path, **how):
             pass
         assert str(path) in str(refused.value)
     assert (path.read_bytes() if path.is_file() else None, path.stat().st_mode) == before
@@ -77,12 +78,12 @@ def test_what_is_no_ledger_is_refused_and_left_alone(path: Path, kind: str) -> N
 def test_a_missing_ledger_is_not_made_by_who_only_wants_one(path: Path) -> None:
     """A reader, and a command that changes an existing one, say that it is not there, or that nothing is in it."""
     for how in (False, True):
-        with pytest.raises(LedgerRefused, match=f"there is no ledger {path}"), opened(path, write=how):
+        with pytest.raises(LedgerRefused, match=f"there is no ledger {path}"), opened_file(path, write=how):
             pass
     assert not path.exists()
     path.touch()
     for how in (False, True):
-        with pytest.raises(LedgerRefused, match="is empty: no run has written to it"), opened(path, write=how):
+        with pytest.raises(LedgerRefused, match="is empty: no run has written to it"), opened_file(path, write=how):
             pass
     assert size_of(path) == 0
 
@@ -98,12 +99,12 @@ def test_where_it_cannot_be_made_or_written() -> None:
     """A missing directory, a read-only one, a read-only file: said with the path, before anything is sent."""
     with read_only_directory() as shared:
         with pytest.raises(OutputFailed, match=r"/no/ledger cannot be made: there is no such directory"):
-            Store(str(shared / "no" / "ledger"), create=True)
+            SqliteStore(str(shared / "no" / "ledger"), create=True)
         with powerless():
             with pytest.raises(OutputFailed, match=r"/new cannot be made: Permission denied"):
-                Store(str(shared / "new"), create=True)
+                SqliteStore(str(shared / "new"), create=True)
             with pytest.raises(OutputFailed, match=r"/ledger cannot be written: it or its directory is read-only"):
-                Store(str(shared / "ledger"), create=True)
+                SqliteStore(str(shared / "ledger"), create=True)
 
 
 def test_a_file_system_without_shared_memory_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,7 @@ def test_a_file_system_without_shared_memory_is_refused(path: Path, monkeypatch:
     connect = opening._connect
     monkeypatch.setattr(opening, "_connect", lambda path, how: connect(path, f"{how}&vfs=unix-dotfile"))
     with pytest.raises(OutputFailed, match="needs a local disk"):
-        Store(str(path), create=True)
+        SqliteStore(str(path), create=True)
 
 
 # Damage and failing disks
@@ -141,7 +142,7 @@ def test_damaged_pages_are_told(path: Path) -> None:
 
 def test_a_full_disk_takes_nothing_that_was_committed(path: Path) -> None:
     """The commit that found no room is not there, those before it are, and with room again it is taken."""
-    with opened(path, create=True) as store:
+    with opened_file(path, create=True) as store:
         stream = commits(1, size=3000)
         for commit in islice(stream, 3):
             store.commit(commit)

@@ -18,7 +18,7 @@ from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, OutputFailed
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.rows import mark
-from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from tests.flow.ledgers import (
     Model,
     commits,
@@ -26,6 +26,7 @@ from tests.flow.ledgers import (
     held,
     held_at,
     opened,
+    opened_file,
     powerless,
     read_only_directory,
     replayed,
@@ -53,20 +54,20 @@ def test_a_hash_is_a_number_of_its_own(number: int, other: int) -> None:
     assert (mark(f"{number:016x}", 7) == mark(f"{other:016x}", 7)) is (number == other)
 
 
-def test_a_new_ledger_knows_nothing(path: Path) -> None:
+def test_a_new_ledger_knows_nothing(ledger: str) -> None:
     """Before the first commit every record is unknown."""
-    with opened(path, create=True) as store:
+    with opened(ledger, create=True) as store:
         assert (store.counts(), store.last()) == (dict.fromkeys(Outcome, 0), 0)
         assert (store.known(1, 10), store.windows(), store.doubtful()) == ({}, {}, {})
         assert (list(store.lines("results")), store.accounted("x"), store.value("limit")) == ([], None, None)
 
 
-def test_it_belongs_to_one_set_up(path: Path) -> None:
+def test_it_belongs_to_one_set_up(ledger: str) -> None:
     """Bound once, it takes the same again and refuses another, by name, and is not changed by the attempt."""
     bound = {"endpoint": "https://a.example/xml", "operation": "SetOutlookSyncRecord"}
-    with opened(path, create=True) as store:
+    with opened(ledger, create=True) as store:
         store.bind(bound)
-    with opened(path, create=True) as store:
+    with opened(ledger, create=True) as store:
         store.bind(bound)
         with pytest.raises(
             LedgerRefused, match=r"belongs to endpoint https://a.example/xml, and this run has https://b.example/"
@@ -78,15 +79,15 @@ def test_it_belongs_to_one_set_up(path: Path) -> None:
 def test_what_is_committed_is_on_the_disk(path: Path) -> None:
     """SQLite syncs the WAL with each commit, also where an earlier process has made the file: power may fail."""
     for _ in range(2):
-        with opened(path, create=True) as store, store.reading() as db:
+        with opened_file(path, create=True) as store, store.reading() as db:
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL: https://sqlite.org/pragma.html
 
 
-def test_lines_come_piece_by_piece(path: Path) -> None:
+def test_lines_come_piece_by_piece(ledger: str) -> None:
     """A ledger larger than the memory one would give it can be read: a piece is a commit."""
-    filled(path, 40, 500_000)
-    with opened(path) as store:
+    filled(ledger, 40, 500_000)
+    with opened(ledger) as store:
         tracemalloc.start()
         try:
             assert sum(len(piece) for piece in store.lines("results")) == 40 * 500_000
@@ -98,14 +99,14 @@ def test_lines_come_piece_by_piece(path: Path) -> None:
 # Readers
 
 
-def test_a_reader_sees_whole_commits_while_another_process_writes(path: Path) -> None:
+def test_a_reader_sees_whole_commits_while_another_process_writes(ledger: str) -> None:
     """What a reader finds at any instant is what some number of commits made, and no fewer than were reported."""
     stream, model, count = commits(1), Model(), 0
-    with writer(path) as process:
+    with writer(ledger) as process:
         assert process.stdout is not None
         for _ in range(15):
             told = int(process.stdout.readline())
-            found = held_at(path)
+            found = held_at(ledger)
             while model != found:
                 model.apply(next(stream))
                 count += 1
@@ -117,7 +118,7 @@ def test_a_reader_sees_whole_commits_while_another_process_writes(path: Path) ->
 def test_a_slow_reader_does_not_make_the_wal_grow(path: Path) -> None:
     """``results LEDGER | less`` may stand still for a day: the WAL is used again all the same."""
     filled(path, 3, 100_000)
-    with opened(path) as reader, opened(path, write=True) as store:
+    with opened_file(path) as reader, opened_file(path, write=True) as store:
         lines = reader.lines("results")
         first = next(lines)
         for _ in range(150):
@@ -127,10 +128,10 @@ def test_a_slow_reader_does_not_make_the_wal_grow(path: Path) -> None:
         assert len(first) + sum(len(piece) for piece in lines) == 153 * 100_000
 
 
-def test_a_reader_never_blocks_the_writer(path: Path) -> None:
+def test_a_reader_never_blocks_the_writer(ledger: str) -> None:
     """While a reader is in the midst of reading, commits go on, and it keeps seeing the instant that it began at."""
     commit, later = islice(commits(1), 2)
-    with opened(path, create=True) as store, opened(path) as reader:
+    with opened(ledger, create=True) as store, opened(ledger) as reader:
         store.commit(commit)
         with reader.snapshot():
             before = held(reader)
@@ -143,7 +144,7 @@ def test_a_reader_changes_nothing(path: Path) -> None:
     """Reading leaves the ledger as it is, byte for byte, and what a reader has open cannot be written through."""
     filled(path, 3, 1000)
     before = path.read_bytes()
-    with opened(path) as store:
+    with opened_file(path) as store:
         held(store)
         with pytest.raises(OutputFailed, match=r"cannot be read: it or its directory is read-only"):
             store.commit(Commit(limit=1))
@@ -165,14 +166,14 @@ def test_files_are_their_owner_s_alone(path: Path) -> None:
     """Whatever the umask: the ledger, its WAL and its shared memory hold people's data."""
     before = os.umask(0)
     try:
-        with opened(path, create=True):
+        with opened_file(path, create=True):
             assert {file.name: mode_of(file) for file in path.parent.iterdir()} == {
                 "ledger": 0o600,
                 "ledger-wal": 0o600,
                 "ledger-shm": 0o600,
             }
         path.chmod(0o644)
-        with opened(path, write=True):
+        with opened_file(path, write=True):
             assert {mode_of(file) for file in path.parent.iterdir()} == {0o600}
     finally:
         os.umask(before)
@@ -183,7 +184,7 @@ def test_odd_names_are_names(tmp_path: Path) -> None:
     for name in (":memory:", "a?mode=ro#b", "100%25 é", os.fsdecode(b"\xff")):
         path = tmp_path / name
         filled(path, 2, 100)
-        with opened(path) as store:
+        with opened_file(path) as store:
             assert len(b"".join(store.lines("results"))) == 200
         assert path.is_file()
 
@@ -192,32 +193,32 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path) -> None:
     """One ledger under two names is one ledger: its WAL lies beside the file itself."""
     (tmp_path / "deep").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "ledger")
-    with opened(tmp_path / "link", create=True) as store:
+    with opened_file(tmp_path / "link", create=True) as store:
         store.commit(Commit(limit=7))
         assert sorted(file.name for file in tmp_path.iterdir()) == ["deep", "link"]
-        with opened(tmp_path / "deep" / "ledger") as reader:
+        with opened_file(tmp_path / "deep" / "ledger") as reader:
             assert reader.value("limit") == 7
 
 
 def test_a_ledger_that_was_closed_is_whole_in_its_own_file(tmp_path: Path) -> None:
     """Moved or copied without the files that SQLite keeps beside it, it has every record, whoever still reads it."""
     path = tmp_path / "run.ledger"
-    store = Store(str(path), create=True)
-    with contextlib.closing(Store(str(path))):
+    store = SqliteStore(str(path), create=True)
+    with contextlib.closing(SqliteStore(str(path))):
         store.commit(Commit(records=[(1, 1, Outcome.DELIVERED)]))
         store.close()
         shutil.copy(path, tmp_path / "copy")
-    with contextlib.closing(Store(str(tmp_path / "copy"))) as copied:
+    with contextlib.closing(SqliteStore(str(tmp_path / "copy"))) as copied:
         assert copied.counts()[Outcome.DELIVERED] == 1
 
 
 def test_a_ledger_with_two_names_is_refused(tmp_path: Path) -> None:
     """A hard link has a lock of its own, so two runs could write one ledger: neither name is taken."""
     path, other = tmp_path / "run.ledger", tmp_path / "other"
-    Store(str(path), create=True).close()
+    SqliteStore(str(path), create=True).close()
     other.hardlink_to(path)
     for name in (path, other):
         with pytest.raises(LedgerRefused, match="another name, by a hard link"):
-            Store(str(name), create=True)
+            SqliteStore(str(name), create=True)
     other.unlink()
-    Store(str(path), create=True).close()
+    SqliteStore(str(path), create=True).close()

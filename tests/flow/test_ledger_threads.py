@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from pathlib import Path
 
 import pytest
 
 from batcher.core.verdict import Outcome
+from batcher.flow.ledger.access import open_to_read
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.memory import Memory
-from batcher.flow.ledger.store import Store
+from tests.flow.ledgers import opened
 
 
-async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at the past that was cancelled goes on in its thread: closing waits for it, and crashes nothing."""
-    path = str(tmp_path / "run.ledger")
-    with contextlib.closing(Store(path, create=True)) as store:
+    with opened(ledger, create=True) as store:
         store.commit(Commit(records=[(1, 1, Outcome.DELIVERED)]))
-    reading = Store(path)
+    reading = open_to_read(ledger)
     memory = Memory(reading)
     began, go_on = threading.Event(), threading.Event()
     known = reading.known
 
     def slowly(first: int, last: int) -> object:
-        with reading.reading():
+        with reading._used:
             began.set()
             go_on.wait()
             return known(first, last)

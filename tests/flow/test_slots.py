@@ -14,7 +14,7 @@ from batcher.build import Parts
 from batcher.core.slots import STATES
 from batcher.flow.given import IterableSource
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.sqlite.store import SqliteStore
 from batcher.flow.room import HELD_RECORDS
 from batcher.observe.tally import Tally
 from batcher.sandbox import Sandbox, SandboxSettings
@@ -110,13 +110,13 @@ async def test_results_that_nobody_takes_are_named() -> None:
 
 async def test_a_slow_ledger_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits that take long hold up the records that they are to declare."""
-    commit = Store.commit
+    commit = SqliteStore.commit
 
-    def slowly(store: Store, what: Commit) -> None:
+    def slowly(store: SqliteStore, what: Commit) -> None:
         time.sleep(0.1)
         commit(store, what)
 
-    monkeypatch.setattr(Store, "commit", slowly)
+    monkeypatch.setattr(SqliteStore, "commit", slowly)
     async with Sandbox() as service:
         parts = Parts(settings(service.url, ledger=str(tmp_path / "ledger")), Tally())
         kept = parts.keep_ledger(str(tmp_path / "ledger"), {"results": str(tmp_path / "results.ndjson")})

@@ -1,11 +1,15 @@
 """The ledger: what makes a run provable, and resumable after a kill at any instant.
 
-lock         one writer at a time
-opening      how the file is opened and made, and its format
+address      where a ledger is: a file, or one among the many of a database
+access       who may read it, and who may write it
 rows         what its rows hold, as values
 packing      lines as blobs
 commit       what one transaction holds
-store        the file: commits go in, and are read again
+lines        result and rejects lines as it has them
+store        what a ledger tells and takes, of either kind
+sqlite       the room of those in files
+postgresql   the room of those in databases
+temporary    for what is compared or chosen among more than memory should hold
 reopen       records that have their outcome are opened again, to be sent once more
 selection    which of them resubmit sends
 reopened     these as the input of a run

@@ -136,7 +136,7 @@ class _Taker:
     def __init__(self, shard: Shard, member: Member | None, skip: int, limit: int | None) -> None:
         self.shard = shard
         self.records = 0
-        self.proof = None if member is None else Proof(member.store, member.path)
+        self.proof = None if member is None else Proof(member.store)
         self._skip, self._left = skip, limit
 
     def hear(self, lines: list[Line]) -> None:

@@ -6,8 +6,6 @@ memory does not depend on how many there are.
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -15,9 +13,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from batcher.core.verdict import Outcome
-from batcher.errors import LedgerRefused, OutputFailed
+from batcher.errors import LedgerRefused
 from batcher.flow.ledger.rows import Known, Reopened, mark
 from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.temporary import open_temporary, writing_temporarily
 from batcher.flow.lines import BATCH_LINES, Line
 
 _OPEN_AGAIN = "no outcome, and opened again"
@@ -31,7 +30,6 @@ class Proof:
 
     Args:
         store: the ledger, which nobody may write meanwhile.
-        path: its path.
 
     Attributes:
         records: how many were compared.
@@ -43,9 +41,9 @@ class Proof:
         OutputFailed: the temporary file cannot be written.
     """
 
-    def __init__(self, store: Store, path: str) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._told = _Lines(store, path)
+        self._told = _Lines(store)
         self._doubtful = store.doubtful()
         self.records = 0
         self.outcomes: Counter[Outcome] = Counter()
@@ -143,35 +141,32 @@ class _Lines:
 
     Args:
         store: the ledger.
-        path: its path.
 
     Raises:
         LedgerRefused: they are no result lines.
         OutputFailed: the temporary file cannot be written.
     """
 
-    def __init__(self, store: Store, path: str) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # SQLite's name for a temporary file without one
+    def __init__(self, store: Store) -> None:
+        self._db = open_temporary()
         try:
             self._fill(store)
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             self._db.close()
-            raise LedgerRefused(f"the ledger {path} is damaged: it holds what is no result line") from error
+            raise LedgerRefused(f"the ledger {store.name} is damaged: it holds what is no result line") from error
         except BaseException:
             self._db.close()
             raise
 
     def _fill(self, store: Store) -> None:
-        with _writing_temporarily():
-            self._db.execute("PRAGMA journal_mode = OFF")
+        with writing_temporarily():
             self._db.execute(
                 "CREATE TABLE told (ordinal INTEGER PRIMARY KEY, line INTEGER, hash INTEGER, outcome TEXT,"
                 " doubled INTEGER)"
             )
-            self._db.execute("BEGIN")
         for told in store.told("results"):
             rows = [(ordinal, *_said(orjson.loads(line))) for ordinal, line in told]
-            with _writing_temporarily():
+            with writing_temporarily():
                 self._db.executemany(
                     "INSERT INTO told VALUES (?1, ?2, ?3, ?4, 0) ON CONFLICT DO UPDATE SET"
                     " line = ?2, hash = ?3, outcome = ?4, doubled = doubled + ?5",
@@ -180,18 +175,18 @@ class _Lines:
 
     def between(self, first: int, last: int) -> dict[int, _Last]:
         """Those of the records from ordinal *first* to *last*."""
-        with _writing_temporarily():
+        with writing_temporarily():
             rows = self._db.execute("SELECT * FROM told WHERE ordinal BETWEEN ? AND ?", (first, last))
             return {ordinal: _Last(*said) for ordinal, *said in rows}
 
     def strike(self, ordinals: Iterable[int]) -> None:
         """Take away those of some records, which are accounted for."""
-        with _writing_temporarily():
+        with writing_temporarily():
             self._db.executemany("DELETE FROM told WHERE ordinal = ?", ((ordinal,) for ordinal in ordinals))
 
     def left(self) -> Iterator[int]:
         """The line number of each that was not taken away."""
-        with _writing_temporarily():
+        with writing_temporarily():
             for (line,) in self._db.execute("SELECT line FROM told ORDER BY ordinal"):
                 yield line
 
@@ -203,13 +198,3 @@ def _said(members: dict[str, Any]) -> tuple[int, int, str, bool]:
     """Line, hash and outcome of a result line, and whether it would be one too many behind another of its record."""
     same_again = "origin" not in members and "settled" not in members
     return int(members["line"]), mark(members["hash"], int(members["line"])), str(members["outcome"]), same_again
-
-
-@contextlib.contextmanager
-def _writing_temporarily() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise OutputFailed(
-            f"the temporary file cannot be written: {error}; SQLITE_TMPDIR names a directory that has room"
-        ) from error

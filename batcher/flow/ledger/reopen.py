@@ -12,21 +12,15 @@ from collections.abc import Iterable, Iterator
 from batcher.core.reject import Reject, read_reject
 from batcher.core.result import Origin
 from batcher.errors import LedgerRefused
-from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.rows import OpenAgain, mark, place
 from batcher.flow.ledger.store import Store
 
 
-def place(origin: Origin) -> str:
-    """Where a record stood, in words."""
-    return f"line {origin.line}" if origin.input is None else f"line {origin.line} of {origin.input}"
-
-
-def rejects(store: Store, path: str, wanted: set[int] | None = None) -> Iterator[tuple[int, Reject]]:
+def rejects(store: Store, wanted: set[int] | None = None) -> Iterator[tuple[int, Reject]]:
     """The rejects lines of *store* with their records' ordinals, in the order of their commits.
 
     Args:
         store: the ledger.
-        path: its path.
         wanted: only of these records.
 
     Raises:
@@ -39,36 +33,27 @@ def rejects(store: Store, path: str, wanted: set[int] | None = None) -> Iterator
             try:
                 yield ordinal, read_reject(line)
             except ValueError as error:
-                raise LedgerRefused(f"the ledger {path} is damaged: it holds what is no rejects line") from error
+                raise LedgerRefused(f"the ledger {store.name} is damaged: it holds what is no rejects line") from error
 
 
-def open_again(store: Store, path: str, found: Iterable[tuple[int, Reject, Origin]]) -> None:
+def open_again(store: Store, found: Iterable[tuple[int, Reject, Origin]]) -> None:
     """Open records again that have their outcome, all or none.
 
     Args:
         store: the ledger, to be written.
-        path: its path.
         found: ordinal, rejects line and what is to be told of it as its origin.
 
     Raises:
         LedgerRefused: a rejects line is not that of its record.
     """
-    with store.writing() as db:
-        for ordinal, reject, origin in found:
-            number = mark(reject.hash, reject.origin.line)
-            gone = db.execute("DELETE FROM record WHERE ordinal = ? AND hash = ?", (ordinal, number)).rowcount
-            again = db.execute("SELECT hash FROM reopened WHERE ordinal = ?", (ordinal,)).fetchone()
-            if not (gone or again == (number,)):
-                raise LedgerRefused(f"the ledger {path} is damaged: {place(reject.origin)} is another record")
-            raw = whole(reject, path)
-            db.execute(
-                "INSERT OR REPLACE INTO reopened (ordinal, hash, origin, raw) VALUES (?, ?, ?, ?)",
-                (ordinal, number, origin.write(), raw),
-            )
+    store.open_again(
+        OpenAgain(ordinal, mark(reject.hash, reject.origin.line), origin.write(), whole(store, reject))
+        for ordinal, reject, origin in found
+    )
 
 
-def whole(reject: Reject, path: str) -> bytes | None:
-    """The line of a record; None where the ledger has only its beginning.
+def whole(store: Store, reject: Reject) -> bytes | None:
+    """The line of a record of *store*; None where that has only its beginning.
 
     Raises:
         LedgerRefused: it is not the line that the hash was made of.
@@ -76,5 +61,5 @@ def whole(reject: Reject, path: str) -> bytes | None:
     if reject.truncated:
         return None
     if not reject.is_original:
-        raise LedgerRefused(f"the ledger {path} is damaged: the record of {place(reject.origin)} is another one")
+        raise LedgerRefused(f"the ledger {store.name} is damaged: the record of {place(reject.origin)} is another one")
     return reject.raw

@@ -10,7 +10,8 @@ from batcher.flow.ledger.memory import Past
 from batcher.flow.ledger.store import Store
 from batcher.flow.lines import BATCH_BYTES, BATCH_LINES, Line, make_line
 
-_CHOSEN = "FROM reopened WHERE raw IS NOT NULL AND NOT stale"
+_AT_ONCE = 64
+"""Lines that are asked for together; one may have 64 KiB."""
 
 
 class Reopened:
@@ -32,9 +33,7 @@ class Reopened:
         self._ordinal = -1
         self._stopped = False
         self._pasts: deque[Past] = deque()
-        with store.reading() as db:
-            [(size,)] = db.execute(f"SELECT coalesce(sum(length(raw)), 0) {_CHOSEN}").fetchall()
-        self.total_bytes: int | None = size
+        self.total_bytes: int | None = store.chosen_bytes()
         self.bytes_read = 0
 
     async def read(self) -> list[Line]:
@@ -63,16 +62,14 @@ class Reopened:
         """Nothing can be missing."""
 
     def _fetch(self) -> list[tuple[int, str, bytes]]:
-        found, size = [], 0
-        query = f"SELECT ordinal, origin, raw {_CHOSEN} AND ordinal > ? ORDER BY ordinal LIMIT ?"
-        with self._store.reading() as db:
-            rows = db.execute(query, (self._ordinal, BATCH_LINES))
-            for row in rows:
-                found.append(row)
-                size += len(row[2])
-                if size >= BATCH_BYTES:
-                    break
-            rows.close()
+        found: list[tuple[int, str, bytes]] = []
+        last = self._ordinal
+        while len(found) < BATCH_LINES and sum(len(raw) for *_, raw in found) < BATCH_BYTES:
+            rows = self._store.chosen(last, _AT_ONCE)
+            if not rows:
+                break
+            found += rows
+            last = rows[-1][0]
         return found
 
     def _line(self, ordinal: int, text: str, raw: bytes) -> Line:

@@ -32,3 +32,20 @@ class Reopened(NamedTuple):
 
     hash: int
     origin: Origin
+
+
+class OpenAgain(NamedTuple):
+    """The same with all that there is of it: what its last result line said, as ``Origin`` writes it, and its line.
+
+    The line is None where the ledger has only its beginning.
+    """
+
+    ordinal: int
+    hash: int
+    origin: str
+    raw: bytes | None
+
+
+def place(origin: Origin) -> str:
+    """Where a record stood, in words."""
+    return f"line {origin.line}" if origin.input is None else f"line {origin.line} of {origin.input}"

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
-
-SCHEMA = """CREATE TABLE run (
-    id INTEGER PRIMARY KEY,
-    started REAL NOT NULL, updated REAL NOT NULL, ended REAL, exit_code INTEGER,
-    again INTEGER NOT NULL, earlier INTEGER NOT NULL,
-    records INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, size INTEGER,
-    whole INTEGER NOT NULL DEFAULT 0,
-    account BLOB
-)"""
 
 
 class Reading(NamedTuple):
@@ -51,47 +41,3 @@ class Run(NamedTuple):
     exit_code: int | None
     again: bool
     earlier: int
-
-
-def begin(db: sqlite3.Connection, now: float, earlier: int, *, again: bool) -> None:
-    """A run begins *now*, with *earlier* records that have their outcome; see ``Run`` for *again*."""
-    db.execute("INSERT INTO run (started, updated, earlier, again) VALUES (?, ?, ?, ?)", (now, now, earlier, again))
-
-
-def read_on(db: sqlite3.Connection, reading: Reading) -> None:
-    """The last run has read so far."""
-    db.execute(
-        "UPDATE run SET updated = ?, records = ?, bytes = ?, size = ?, whole = ? WHERE id = (SELECT max(id) FROM run)",
-        reading,
-    )
-
-
-def end(db: sqlite3.Connection, now: float, exit_code: int) -> None:
-    """The last run has ended *now*."""
-    db.execute(
-        "UPDATE run SET ended = ?, exit_code = ? WHERE id = (SELECT max(id) FROM run)",
-        (now, exit_code),
-    )
-
-
-def keep(db: sqlite3.Connection, account: bytes) -> None:
-    """What the last run has to tell of itself, for a report; nothing is resumed from it."""
-    db.execute("UPDATE run SET account = ? WHERE id = (SELECT max(id) FROM run)", (account,))
-
-
-def accounts(db: sqlite3.Connection) -> list[tuple[float, float | None, int | None, bytes]]:
-    """Of each run, the first one first: when it began, when it ended and its exit code, if so, and its account."""
-    return list(db.execute("SELECT started, ended, exit_code, coalesce(account, x'') FROM run ORDER BY id"))
-
-
-def last(db: sqlite3.Connection) -> Run | None:
-    """The last run; None where there was none."""
-    row = db.execute(
-        "SELECT started, updated, records, bytes, size, whole, ended, exit_code, again, earlier FROM run"
-        " ORDER BY id DESC LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    started, updated, records, read, size, whole, ended, exit_code, again, earlier = row
-    reading = Reading(updated, records, read, size, bool(whole))
-    return Run(started, reading, ended, exit_code, bool(again), earlier)

@@ -1,11 +1,12 @@
 """What resubmit chooses: of all that a ledger has not delivered, what may be sent again.
 
-What is chosen waits in temporary tables of SQLite, so memory does not depend on how much there is.
+What is chosen waits in a temporary database, so memory does not depend on how much there is.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,9 +18,10 @@ from batcher.core.result import Origin
 from batcher.core.retry import Policy
 from batcher.core.verdict import Outcome
 from batcher.errors import RecordError
-from batcher.flow.ledger.reopen import place, rejects, whole
-from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.reopen import rejects, whole
+from batcher.flow.ledger.rows import Known, OpenAgain, mark, place
 from batcher.flow.ledger.store import Store
+from batcher.flow.ledger.temporary import open_temporary, writing_temporarily
 
 _SHOWN = 5
 _NO_KEY = b"null"
@@ -47,12 +49,11 @@ class Left:
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
 
 
-def select(store: Store, path: str, reader: RecordReader, policy: Policy, *, allow_stale: bool) -> Left:
+def select(store: Store, reader: RecordReader, policy: Policy, *, allow_stale: bool) -> Left:
     """Open again all that was not delivered and may be sent again.
 
     Args:
         store: the ledger, to be written.
-        path: its path.
         reader: tells which records are safe to send twice, and the keys of those that are open again already.
         policy: says which of the records in doubt may be sent again.
         allow_stale: whether a record is sent of whose key a later one was delivered.
@@ -61,59 +62,50 @@ def select(store: Store, path: str, reader: RecordReader, policy: Policy, *, all
         LedgerRefused: the ledger is damaged.
         OutputFailed: it cannot be written.
     """
-    return _Selection(store, path, reader, policy, allow_stale=allow_stale).make()
+    return _Selection(store, reader, policy, allow_stale=allow_stale).make()
 
 
 class _Selection:
-    def __init__(self, store: Store, path: str, reader: RecordReader, policy: Policy, *, allow_stale: bool) -> None:
+    def __init__(self, store: Store, reader: RecordReader, policy: Policy, *, allow_stale: bool) -> None:
         self._store = store
-        self._path = path
         self._reader = reader
         self._policy = policy
         self._allow_stale = allow_stale
         self._left = Left()
 
     def make(self) -> Left:
-        with self._store.reading() as db:
-            db.execute("DROP TABLE IF EXISTS temp.chosen")
+        with closing(open_temporary()) as db, writing_temporarily():
             db.execute(
-                "CREATE TEMP TABLE chosen (ordinal INTEGER PRIMARY KEY, hash INTEGER, key TEXT, origin TEXT, raw BLOB,"
+                "CREATE TABLE chosen (ordinal INTEGER PRIMARY KEY, hash INTEGER, key TEXT, origin TEXT, raw BLOB,"
                 " again INTEGER, held INTEGER, stale INTEGER DEFAULT 0)"
             )
             self._gather(db)
             self._gather_reopened(db)
-            db.execute("CREATE INDEX temp.chosen_key ON chosen (key) WHERE key IS NOT NULL")
+            db.execute("CREATE INDEX chosen_key ON chosen (key) WHERE key IS NOT NULL")
             self._mark_stale(db)
-        with self._store.writing() as db:
             self._open(db)
-        self._count(db)
-        with self._store.reading() as db:
-            db.execute("DROP TABLE temp.chosen")
+            self._count(db)
         return self._left
 
     def _gather(self, db: sqlite3.Connection) -> None:
         """What has its outcome and was not delivered: the last rejects line of each record."""
-        lines = rejects(self._store, self._path)
+        lines = rejects(self._store)
         while batch := list(islice(lines, _MANY)):
-            rows = db.execute(
-                "SELECT ordinal, hash, outcome FROM record WHERE ordinal IN (SELECT value FROM json_each(?))",
-                (orjson.dumps([ordinal for ordinal, _ in batch]).decode(),),
-            )
-            known = {ordinal: (number, outcome) for ordinal, number, outcome in rows}
+            known = self._store.outcomes(ordinal for ordinal, _ in batch)
             db.executemany(
                 "INSERT OR REPLACE INTO chosen (ordinal, hash, key, origin, raw, again, held)"
                 " VALUES (?, ?, ?, ?, ?, 0, ?)",
                 [
                     (ordinal, mark(reject.hash, reject.origin.line), *self._choose(reject))
                     for ordinal, reject in batch
-                    if known.get(ordinal) == (mark(reject.hash, reject.origin.line), reject.origin.outcome.value)
+                    if known.get(ordinal) == Known(mark(reject.hash, reject.origin.line), reject.origin.outcome)
                 ],
             )
 
     def _choose(self, reject: Reject) -> tuple[str | None, str, bytes | None, bool]:
         """Key, origin, line, and whether it may not be sent again."""
         key = None if reject.key == _NO_KEY else reject.key.decode()
-        raw = whole(reject, self._path)
+        raw = whole(self._store, reject)
         held = reject.origin.doubt is not None and raw is not None and not self._may_resend(raw)
         return key, reject.origin.write(), raw, held
 
@@ -126,10 +118,8 @@ class _Selection:
     def _gather_reopened(self, db: sqlite3.Connection) -> None:
         """What is open again already: only its key counts, for whether it is stale."""
         last = -1
-        while rows := db.execute(
-            "SELECT ordinal, hash, origin, raw FROM reopened WHERE ordinal > ? ORDER BY ordinal LIMIT ?", (last, _MANY)
-        ).fetchall():
-            last = rows[-1][0]
+        while rows := self._store.all_reopened(last, _MANY):
+            last = rows[-1].ordinal
             db.executemany(
                 "INSERT INTO chosen (ordinal, hash, key, origin, raw, again, held) VALUES (?, ?, ?, ?, ?, 1, 0)",
                 [
@@ -162,11 +152,9 @@ class _Selection:
     def _open(self, db: sqlite3.Connection) -> None:
         stale_too = "" if self._allow_stale else " AND NOT stale"
         which = f"FROM chosen WHERE NOT again AND NOT held AND raw IS NOT NULL{stale_too}"
-        db.execute(f"INSERT INTO reopened (ordinal, hash, origin, raw) SELECT ordinal, hash, origin, raw {which}")
-        db.execute(f"DELETE FROM record WHERE ordinal IN (SELECT ordinal {which})")  # noqa: S608 - ours
-        db.execute("UPDATE reopened SET stale = 0 WHERE stale")
-        if not self._allow_stale:
-            db.execute("UPDATE reopened SET stale = 1 WHERE ordinal IN (SELECT ordinal FROM chosen WHERE stale)")
+        chosen = db.execute(f"SELECT ordinal, hash, origin, raw {which} ORDER BY ordinal")
+        stale = () if self._allow_stale else db.execute("SELECT ordinal FROM chosen WHERE stale ORDER BY ordinal")
+        self._store.open_again((OpenAgain(*row) for row in chosen), (ordinal for (ordinal,) in stale))
 
     def _count(self, db: sqlite3.Connection) -> None:
         left = self._left
@@ -185,7 +173,6 @@ class _Selection:
         ):
             left.outcomes[Outcome.IN_DOUBT if ordinal in doubtful else Origin.read(origin).outcome] += 1
         for ordinal in doubtful:
-            row = db.execute("SELECT 1 FROM reopened WHERE ordinal = ?", (ordinal,)).fetchone()
-            if row is None:
+            if not self._store.reopened(ordinal, ordinal):
                 left.crashed += 1
                 left.outcomes[Outcome.IN_DOUBT] += 1

@@ -41,12 +41,11 @@ class Doubtful(NamedTuple):
         return Origin.of(self.told)
 
 
-def find(store: Store, path: str, lines: Iterable[int], name: str | None) -> list[Doubtful]:
+def find(store: Store, lines: Iterable[int], name: str | None) -> list[Doubtful]:
     """The records in doubt that stand at *lines* of their input, in this order.
 
     Args:
         store: the ledger.
-        path: its path.
         lines: physical lines within the input, from 1.
         name: of the input, where there are several.
 
@@ -55,11 +54,11 @@ def find(store: Store, path: str, lines: Iterable[int], name: str | None) -> lis
         LedgerRefused: the ledger is damaged.
     """
     wanted = dict.fromkeys(lines)
-    told = _told(store, path, {b"%d" % line for line in wanted})
-    return [_pick(store, path, line, told.get(line, {}), name) for line in wanted]
+    told = _told(store, {b"%d" % line for line in wanted})
+    return [_pick(store, line, told.get(line, {}), name) for line in wanted]
 
 
-def settle(store: Store, path: str, records: list[Doubtful], *, applied: bool) -> None:
+def settle(store: Store, records: list[Doubtful], *, applied: bool) -> None:
     """Give *records* a person's word, all of them or none.
 
     Raises:
@@ -68,10 +67,10 @@ def settle(store: Store, path: str, records: list[Doubtful], *, applied: bool) -
     """
     if not applied:
         origins = {each.ordinal: dataclasses.replace(each.origin, settled=NOT_APPLIED) for each in records}
-        last = dict(rejects(store, path, set(origins)))
+        last = dict(rejects(store, set(origins)))
         if last.keys() != origins.keys():
-            raise LedgerRefused(f"the ledger {path} is damaged: it lacks a rejects line")
-        open_again(store, path, ((ordinal, last[ordinal], origin) for ordinal, origin in origins.items()))
+            raise LedgerRefused(f"the ledger {store.name} is damaged: it lacks a rejects line")
+        open_again(store, ((ordinal, last[ordinal], origin) for ordinal, origin in origins.items()))
         return
     commit = Commit()
     for ordinal, told in records:
@@ -95,7 +94,7 @@ def settle(store: Store, path: str, records: list[Doubtful], *, applied: bool) -
     store.commit(commit)
 
 
-def _told(store: Store, path: str, wanted: set[bytes]) -> dict[int, dict[int, dict[str, Any]]]:
+def _told(store: Store, wanted: set[bytes]) -> dict[int, dict[int, dict[str, Any]]]:
     """By line: the last result line of each record that stands there, by its ordinal."""
     found: dict[int, dict[int, dict[str, Any]]] = {}
     for told in store.told("results"):
@@ -106,11 +105,11 @@ def _told(store: Store, path: str, wanted: set[bytes]) -> dict[int, dict[int, di
                 members = orjson.loads(line)
                 found.setdefault(members["line"], {})[ordinal] = members
             except (ValueError, KeyError, TypeError) as error:
-                raise LedgerRefused(f"the ledger {path} is damaged: it holds what is no result line") from error
+                raise LedgerRefused(f"the ledger {store.name} is damaged: it holds what is no result line") from error
     return found
 
 
-def _pick(store: Store, path: str, line: int, told: dict[int, dict[str, Any]], name: str | None) -> Doubtful:
+def _pick(store: Store, line: int, told: dict[int, dict[str, Any]], name: str | None) -> Doubtful:
     if name is not None:
         told = {ordinal: members for ordinal, members in told.items() if members.get("input") == name}
     if not told:
@@ -123,7 +122,7 @@ def _pick(store: Store, path: str, line: int, told: dict[int, dict[str, Any]], n
     reopened = store.reopened(ordinal, ordinal).get(ordinal)
     known = store.known(ordinal, ordinal).get(ordinal)
     if (known is None) == (reopened is None):
-        raise LedgerRefused(f"the ledger {path} is damaged: {where} has a result line and no outcome")
+        raise LedgerRefused(f"the ledger {store.name} is damaged: {where} has a result line and no outcome")
     if known is not None and known.outcome is not Outcome.IN_DOUBT:
         raise SettingsError("--line", f"{where} is not in doubt, it is {known.outcome.value}", "leave it out")
     if reopened is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batcher.errors import LedgerRefused
+from batcher.flow.ledger.access import open_to_read
 from batcher.flow.ledger.store import Store
 from batcher.values import Shard
 
@@ -16,7 +17,7 @@ _BOUND = ("endpoint", "operation", "defaults", "order", "skip", "input", "max-li
 
 
 class Member(NamedTuple):
-    """One of the ledgers."""
+    """One of the ledgers, at *path*, or at this address."""
 
     path: str
     store: Store
@@ -70,25 +71,27 @@ def open_shards(paths: Sequence[str]) -> Iterator[Shards]:
         twice = []
         first, count, by = None, 0, ""
         for path in paths:
-            store = stack.enter_context(contextlib.closing(Store(path)))
-            told = shard_of(store, path)
+            store = stack.enter_context(contextlib.closing(open_to_read(path)))
+            told = shard_of(store)
             if told is None:
-                raise LedgerRefused(f"the ledger {path} is of a whole run: only shards of one run are told together")
+                raise LedgerRefused(
+                    f"the ledger {store.name} is of a whole run: only shards of one run are told together"
+                )
             shard, way = told
             if first is None:
                 first, count, by = store, shard.count, way
-            _compare(first, paths[0], store, path)
+            _compare(first, store)
             if (shard.count, way) != (count, by):
-                raise _differ(path, f"{shard.count} shards by {way}", paths[0], f"{count} by {by}")
+                raise _differ(store, f"{shard.count} shards by {way}", first, f"{count} by {by}")
             if (other := found.get(shard.index)) is not None:
-                twice.append(Twice(shard, (other.path, path)))
+                twice.append(Twice(shard, (other.store.name, store.name)))
             found.setdefault(shard.index, Member(path, store, shard))
         missing = tuple(Shard(index, count) for index in range(count) if index not in found)
         yield Shards(count, by, tuple(found[index] for index in sorted(found)), missing, tuple(twice))
 
 
-def shard_of(store: Store, path: str) -> tuple[Shard, str] | None:
-    """The shard to which the ledger at *path* is bound, and whether by ``key`` or ``range``; None for none.
+def shard_of(store: Store) -> tuple[Shard, str] | None:
+    """The shard to which the ledger *store* is bound, and whether by ``key`` or ``range``; None for none.
 
     Raises:
         LedgerRefused: there can be no such shard.
@@ -99,23 +102,23 @@ def shard_of(store: Store, path: str) -> tuple[Shard, str] | None:
     try:
         index, count = map(int, shard.split("/"))
     except ValueError as error:
-        raise damaged(path) from error
+        raise damaged(store) from error
     if not 0 <= index < count or by not in ("key", "range"):
-        raise damaged(path)
+        raise damaged(store)
     return Shard(index, count), by
 
 
-def damaged(path: str) -> LedgerRefused:
-    """The ledger at *path* is bound to what makes no shard."""
-    return LedgerRefused(f"the ledger {path} is damaged: it belongs to no shard that there can be")
+def damaged(store: Store) -> LedgerRefused:
+    """The ledger *store* is bound to what makes no shard."""
+    return LedgerRefused(f"the ledger {store.name} is damaged: it belongs to no shard that there can be")
 
 
-def _compare(first: Store, first_path: str, store: Store, path: str) -> None:
+def _compare(first: Store, store: Store) -> None:
     for name in _BOUND:
         theirs, ours = store.value(name), first.value(name)
         if theirs != ours:
-            raise _differ(path, f"{name} {theirs}", first_path, str(ours))
+            raise _differ(store, f"{name} {theirs}", first, str(ours))
 
 
-def _differ(path: str, theirs: str, first_path: str, ours: str) -> LedgerRefused:
-    return LedgerRefused(f"not of one run: the ledger {path} belongs to {theirs}, and {first_path} to {ours}")
+def _differ(store: Store, theirs: str, first: Store, ours: str) -> LedgerRefused:
+    return LedgerRefused(f"not of one run: the ledger {store.name} belongs to {theirs}, and {first.name} to {ours}")

@@ -7,11 +7,12 @@ import fcntl
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
 from batcher.errors import LedgerInUse, OutputFailed
+from batcher.flow.ledger.sqlite.store import SqliteStore
 
 _LOOK = 0.05
 """Seconds between two looks whether the lock is free."""
@@ -27,13 +28,16 @@ class Lock:
     Args:
         path: of the ledger, which need not be there yet; every path to the same file is locked by the same lock.
         wait: seconds to wait for another run to end; blocks.
+        create: make the ledger where there is none, once it is opened.
 
     Raises:
         LedgerInUse: another run holds it still.
         OutputFailed: the lock file cannot be made, or its file system has no locks.
     """
 
-    def __init__(self, path: str, wait: float) -> None:
+    def __init__(self, path: str, wait: float, *, create: bool = False) -> None:
+        self._path = path
+        self._create = create
         beside = _beside(path)
         if not beside.parent.is_dir():
             raise OutputFailed(f"the ledger {path} cannot be made: there is no directory {beside.parent}")
@@ -53,6 +57,22 @@ class Lock:
                 )
             stack.pop_all()
         self._file = file
+
+    def open(self) -> SqliteStore:
+        """The ledger, for writing under this lock.
+
+        Raises:
+            LedgerRefused: there is none, or it is no ledger of this format.
+            OutputFailed: it cannot be opened or made.
+        """
+        return SqliteStore(self._path, create=self._create, write=True)
+
+    def read(self) -> SqliteStore:
+        """The ledger, for its writer to read."""
+        return SqliteStore(self._path)
+
+    def on_lost(self, lost: Callable[[OutputFailed], None]) -> None:
+        """Nobody can take a lock over while its process lives."""
 
     def close(self) -> None:
         """Let others write."""

@@ -14,7 +14,6 @@ import stat
 from collections.abc import Iterator
 
 from batcher.errors import LedgerRefused, OutputFailed
-from batcher.flow.ledger import runs
 
 FORMAT = 1
 """Version of the schema, in the file's header as SQLite's ``user_version``."""
@@ -40,7 +39,14 @@ _SCHEMA = (
         results BLOB NOT NULL, rejects BLOB NOT NULL
     )""",
     "CREATE TABLE output (path TEXT PRIMARY KEY, accounted INTEGER NOT NULL) WITHOUT ROWID",
-    runs.SCHEMA,
+    """CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        started REAL NOT NULL, updated REAL NOT NULL, ended REAL, exit_code INTEGER,
+        again INTEGER NOT NULL, earlier INTEGER NOT NULL,
+        records INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, size INTEGER,
+        whole INTEGER NOT NULL DEFAULT 0,
+        account BLOB
+    )""",
     # How many records have each outcome: kept by the database itself, so that nobody has to count them.
     "CREATE TABLE total (outcome TEXT PRIMARY KEY, records INTEGER NOT NULL) WITHOUT ROWID",
     *(
