@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.e2e.program import Program, read_lines
@@ -26,10 +25,10 @@ class Account:
     outcomes: dict[str, int]
     applied: int
     repeated: int
-    in_doubt: dict[Path, dict[int, str]]
+    in_doubt: dict[str, dict[int, str]]
 
 
-def account(program: Program, ledgers: Iterable[Path], given: bytes, applied: Mapping[str, int]) -> Account:
+def account(program: Program, ledgers: Iterable[str], given: bytes, applied: Mapping[str, int]) -> Account:
     """The account, in which every promise is kept; all records of *given* differ in their SourceID.
 
     Each has exactly one result in one ledger. A delivered one was applied, and not more often than it was attempted; so

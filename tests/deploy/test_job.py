@@ -17,6 +17,8 @@ from tests.deploy.policy import KILLED
 from tests.e2e.conftest import StartSandbox
 from tests.e2e.program import Program, lines, record
 from tests.objects.s3 import S3Bucket
+from tests.postgresql.server import PASSWORD as DATABASE_PASSWORD
+from tests.postgresql.server import Served, Server
 
 EMAIL, PASSWORD = "migration@acme.com", "open-sesame"
 RECORDS = 3600
@@ -125,12 +127,19 @@ def in_shards(count: int, address: str, by: str) -> list[dict[str, object]]:
     return [*replaced, {"op": "add", "path": "/spec/template/spec/containers/0/args/2", "value": f"--shard-by={by}"}]
 
 
-def ledgers_here(folder: Path) -> dict[str, dict[str, str]]:
-    """In the place of one ledger in PostgreSQL, a SQLite ledger for each shard."""
-    return {"veetro-batch-ledger": {"url": f"{folder}/ledger-{{index}}"}}
+@pytest.fixture
+def database(postgresql: Server) -> Iterator[str]:
+    """The address of the run's ledgers, the same for all shards; desk and pods have its password."""
+    with Served(postgresql) as served:
+        yield served.ledger
 
 
-def settle(program: Program, service: Sandbox, ledger: Path, keys: Mapping[int, str]) -> None:
+def ledgers_at(address: str) -> dict[str, dict[str, str]]:
+    """The Secret that a user makes."""
+    return {"veetro-batch-ledger": {"url": address, "password": DATABASE_PASSWORD}}
+
+
+def settle(program: Program, service: Sandbox, ledger: str, keys: Mapping[int, str]) -> None:
     """A person looks in the service for the records in doubt (line: key), tells what was found, sends what is left."""
     applied = service.stats().applied
     for word, there in (("--applied", True), ("--not-applied", False)):
@@ -169,7 +178,7 @@ def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program:
     assert [pod.code for pod in job.pods if pod is not twin] == [KILLED, DRAINED, DRAINED, KILLED, 0]
     assert [told_code(pod) for pod in job.pods] == [None, DRAINED, DRAINED, None, None, 0]
     assert job.standing.failures == {0: 2}  # the kills alone
-    done = account(program, [claim / "ledger"], given, service.stats().applied)
+    done = account(program, [str(claim / "ledger")], given, service.stats().applied)
     assert (done.outcomes, done.applied) == ({"delivered": RECORDS}, RECORDS)
     assert program.run("verify", claim / "ledger", claim / "records.ndjson").code == 0
     tell(job, done)
@@ -177,7 +186,7 @@ def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program:
 
 @pytest.mark.parametrize("by", ["key", "range"])
 def test_shards(
-    tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program, in_s3: S3Bucket, by: str
+    tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program, in_s3: S3Bucket, database: str, by: str
 ) -> None:
     """The overlay: its shards fail and go on each for itself, and what is in doubt in the end a person can settle.
 
@@ -188,7 +197,7 @@ def test_shards(
     (tmp_path / "overlay").mkdir()
     overlay = own_overlay(tmp_path / "overlay", in_shards(SHARDS, address, by), of=KUBERNETES / "indexed")
     store = {"veetro-batch-objects": in_s3.environ()}
-    job = start_job(resources(overlay), SECRETS | ledgers_here(tmp_path) | store, {})
+    job = start_job(resources(overlay), SECRETS | ledgers_at(database) | store, {})
     job.resume()
     wait_for(job, service, 200, index=0)
     end(job, service, "killed", index=0)
@@ -201,7 +210,7 @@ def test_shards(
     job.finish()
     assert (twin.index, twin.code) == (2, IN_USE)
     assert job.standing.failures == {0: 1, 1: 1}
-    ledgers = [tmp_path / f"ledger-{index}" for index in range(SHARDS)]
+    ledgers = [f"{database}&shard={index}/{SHARDS}" for index in range(SHARDS)]
     done = account(program, ledgers, given, service.stats().applied)
     doubtful = {index for index, ledger in enumerate(ledgers) if done.in_doubt[ledger]}
     assert {pod.index for pod in job.pods if pod.code == DOUBTFUL} == doubtful == job.standing.failed <= {0, 1}
@@ -209,8 +218,7 @@ def test_shards(
     tell(job, done)
     for ledger, keys in done.in_doubt.items():
         settle(program, service, ledger, keys)
-    for ledger in ledgers:
-        assert program.run("verify", ledger, address, environ=in_s3.environ()).code == 0
+    assert program.run("verify", database, address, environ=in_s3.environ()).code == 0
     applied = service.stats().applied
     assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
     assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
