@@ -63,33 +63,37 @@ class Commit:
         """What is to be executed for it, but for what ``runs`` keeps."""
         windows = {number: window for number, window in self.windows.items() if window}
         if windows:
-            yield "INSERT OR REPLACE INTO intent SELECT key, value FROM json_each(?)", (_json(windows),)
+            yield "INSERT OR REPLACE INTO intent SELECT key, value FROM json_each(?)", (as_json(windows),)
         settled = [number for number, window in self.windows.items() if not window]
         if settled:
-            yield "DELETE FROM intent WHERE id IN (SELECT value FROM json_each(?))", (_json(settled),)
-        for outcome, records in self._by_outcome().items():
-            yield _OUTCOMES, (outcome, _json(records))
+            yield "DELETE FROM intent WHERE id IN (SELECT value FROM json_each(?))", (as_json(settled),)
+        for outcome, records in self.by_outcome().items():
+            yield _OUTCOMES, (outcome, as_json(records))
         if self.closed:
-            yield "DELETE FROM reopened WHERE ordinal IN (SELECT value FROM json_each(?))", (_json(self.closed),)
+            yield "DELETE FROM reopened WHERE ordinal IN (SELECT value FROM json_each(?))", (as_json(self.closed),)
         if self.results or self.rejects:
-            yield self._lines(packer)
+            yield _LINES, self.lines(packer)
         if self.accounted:
-            yield "INSERT OR REPLACE INTO output SELECT key, value FROM json_each(?)", (_json(self.accounted),)
+            yield "INSERT OR REPLACE INTO output SELECT key, value FROM json_each(?)", (as_json(self.accounted),)
         if self.limit is not None:
             yield "INSERT OR REPLACE INTO meta VALUES ('limit', ?)", (self.limit,)
 
-    def _by_outcome(self) -> dict[str, dict[int, int]]:
-        """The records as ordinal → hash, which ``json_each`` takes apart without looking at a row twice."""
-        return {
-            outcome.value: {ordinal: line for ordinal, line, found in self.records if found is outcome}
-            for outcome in {outcome for _, _, outcome in self.records}
-        }
+    def by_outcome(self) -> dict[str, dict[int, int]]:
+        """The records as ordinal → hash, by their outcome's name: so no row is looked at for each of the others."""
+        found: dict[str, dict[int, int]] = {}
+        for ordinal, line, outcome in self.records:
+            found.setdefault(outcome.value, {})[ordinal] = line
+        return found
 
-    def _lines(self, packer: Packer) -> Statement:
+    def lines(self, packer: Packer) -> tuple[int, int, bytes, bytes, bytes, bytes]:
+        """Bytes of the result and of the rejects lines; whose both are, packed; and the lines themselves, packed."""
         results, rejects = b"".join(self.results), b"".join(self.rejects)
-        of = (packer.pack(array.array("q", ordinals).tobytes()) for ordinals in (self.results_of, self.rejects_of))
-        return _LINES, (len(results), len(rejects), *of, packer.pack(results), packer.pack(rejects))
+        results_of, rejects_of = (
+            packer.pack(array.array("q", ordinals).tobytes()) for ordinals in (self.results_of, self.rejects_of)
+        )
+        return len(results), len(rejects), results_of, rejects_of, packer.pack(results), packer.pack(rejects)
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Rows as JSON, in which form databases take any number of them at once."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
