@@ -153,6 +153,7 @@ class Pipeline:
         self.endings.append(ending)
         if self.submitter.gate.closed:
             return
+        self._tell_read()
         self._observer.notice(Draining(ending.reason))
         self._source.stop()
         self.submitter.abandon(kind, ending.reason)
@@ -199,8 +200,9 @@ class Pipeline:
             self._untold_records = self._untold_size = 0
 
     def _take(self, line: Line, read_at: float) -> None:
-        self.records += 1
-        past = None if self._memory is None else self._memory.recall(self.records, line)
+        number = self.records + 1
+        past = None if self._memory is None else self._memory.recall(number, line)
+        self.records = number
         if past is not None and past.known is not None:
             self._observer.notice(RecordResumed(line.size))
             if past.known.outcome is not Outcome.DELIVERED:
@@ -218,13 +220,13 @@ class Pipeline:
                 raise line.problem
             record = self._reader.read(line.raw)
         except RecordError as error:
-            self._refuse(line, error, past or Past(self.records))
+            self._refuse(line, error, past or Past(number))
             return
         room.size += len(record.envelope)
         if not (record.safe or self._protected):
             self._protected = True  # told once
             self._observer.notice(Unprotected(line.number))
-        job = Job(self.records, line, record, read_at, History(record.safe))
+        job = Job(number, line, record, read_at, History(record.safe))
         may_be_sent = past is None or self._take_up(job, past)
         if may_be_sent and not self.submitter.gate.closed:
             self.submitter.add(job)

@@ -93,13 +93,13 @@ class Scene:
             self.end(job)
         self.writer.finish()
 
-    def end(self, job: Job) -> None:
+    def end(self, job: Job, key: str = "S") -> None:
         self.put.add(job.ordinal)
         self.writer.put(
             Result(
                 line=job.ordinal,
                 outcome=Outcome.DELIVERED,
-                key="S",
+                key=key,
                 attempts=1,
                 seconds=0.1,
                 hash=job.line.hash,
@@ -185,6 +185,24 @@ async def test_a_commit_that_fails_once_is_made_when_the_writer_breaks_off(
         assert lines.count(b"\n") == len(scene.put)
         assert scene.results.read_bytes() == lines
     assert number > 3
+
+
+async def test_a_result_without_a_line_takes_no_other_with_it(tmp_path: Path, ledger: str) -> None:
+    """That is a bug, and its worker's; what had ended before is kept, and the record itself stays doubtful."""
+    scene = Scene(tmp_path, ledger)
+    jobs = [make_job(ordinal) for ordinal in (1, 2)]
+    scene.writer.declare(jobs)
+    running = asyncio.create_task(scene.writer.run(scene.written))
+    await until(lambda: len(scene.told) == 2)
+    scene.end(jobs[0])
+    with pytest.raises(TypeError):
+        scene.end(jobs[1], key="\ud800")
+    running.cancel()
+    await asyncio.wait([running])
+    scene.hold.close()
+    with opened(ledger) as store:
+        assert set(store.known(1, 2)) == {1}
+        assert set(store.doubtful()) == {2}
 
 
 async def test_a_memory_that_is_cancelled_is_whole(tmp_path: Path, ledger: str) -> None:

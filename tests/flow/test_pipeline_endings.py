@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batcher.core.events import Draining
+from batcher.core.events import Draining, Event
 from batcher.core.verdict import Verdict
 from batcher.errors import ConnectFailed, ConnectionLost
 from batcher.flow.pipeline import INTERRUPTED, STOPPED
@@ -104,6 +104,23 @@ async def test_a_stop_rule_ends_the_run(rule: Any, say: Any, finished: int, reas
     assert finished <= rejected < finished + 64
     assert run.outcomes == {"rejected": rejected, "unsent": run.pipeline.records - rejected}
     assert {result.problem and result.problem.kind for result in run.results} == {"client_fault", "stopped"}
+
+
+async def test_what_was_read_is_told_before_the_end_that_it_brings() -> None:
+    """Whoever hears that reading ends knows of every line that has ended by then."""
+    run = Run([b"{", b"[", b"}"] * 3, settings(stop_after=Share(2)), told=Told(good))
+    read_by_then: list[tuple[int, int]] = []
+    notice = run.notice
+
+    def look(event: Event) -> None:
+        if isinstance(event, Draining):
+            read_by_then.append((run.tally.input_records, run.tally.records))
+        notice(event)
+
+    run.notice = look  # type: ignore[method-assign]
+    run.pipeline._observer = run
+    await run()
+    assert read_by_then == [(2, 2)]
 
 
 async def test_the_default_stop_rule_lets_a_run_with_one_good_record_go_on() -> None:

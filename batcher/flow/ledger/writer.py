@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from batcher.core.events import Committed, Observer
 from batcher.core.result import Result
@@ -27,6 +27,10 @@ from batcher.flow.ledger.windows import Pace, Windows
 
 _GATHER = 0.02
 """Seconds for which outcomes alone wait for more; intents never wait."""
+
+
+_Told: TypeAlias = tuple[Result, bytes, bytes]
+"""A result, its line, and its rejects line; nothing where it has none."""
 
 
 class _Batch(NamedTuple):
@@ -71,7 +75,7 @@ class LedgerWriter:
         self._limit = limit
         self._windows = Windows(store.windows())
         self._pace = Pace(clock())
-        self._ended: list[Result] = []
+        self._ended: list[_Told] = []
         self._declared: list[Job] = []
         self._size = 0
         self._under_way: tuple[Future[None], _Batch] | None = None
@@ -128,7 +132,11 @@ class LedgerWriter:
 
     def put(self, result: Result, size: int) -> None:
         """Take a result."""
-        self._ended.append(result)
+        kept = not result.standing and result.outcome is not Outcome.UNSENT
+        # Made now: should that fail, no other result is lost with it.
+        line = result.to_json() if kept else b""
+        reject = result.to_reject() if kept and result.outcome is not Outcome.DELIVERED else b""
+        self._ended.append((result, line, reject))
         self._size += size
         if len(self._ended) == 1:
             self._something.set()
@@ -206,11 +214,11 @@ class LedgerWriter:
         self._ended, self._declared, self._size = [], [], 0
         return batch
 
-    def _settle(self, ended: Sequence[Result]) -> Commit:
+    def _settle(self, ended: Sequence[_Told]) -> Commit:
         """Settle the intents of records that have *ended*, but for those that are to stand; what is to be kept."""
         commit = Commit()
         settle = self._windows.settle
-        for result in ended:
+        for result, line, reject in ended:
             if result.standing:
                 continue
             ordinal, outcome = result.ordinal, result.outcome
@@ -218,10 +226,10 @@ class LedgerWriter:
             if outcome is Outcome.UNSENT:
                 continue  # no final outcome: the ledger knows such a record by knowing nothing of it
             commit.records.append((ordinal, mark(result.hash, result.line) if digest is None else digest, outcome))
-            commit.results.append(result.to_json())
+            commit.results.append(line)
             commit.results_of.append(ordinal)
             if outcome is not Outcome.DELIVERED:
-                commit.rejects.append(result.to_reject())
+                commit.rejects.append(reject)
                 commit.rejects_of.append(ordinal)
             if result.origin is not None:
                 commit.closed.append(ordinal)

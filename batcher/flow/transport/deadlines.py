@@ -35,6 +35,8 @@ class Deadlines:
         task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an exchange needs a task to run in")
+        if task in self._open:
+            raise RuntimeError("a task makes one exchange at a time")
         at = self._loop.time() + self.timeout
         self._open[task] = at, task.cancelling()
         if self._timer is None:

@@ -105,7 +105,7 @@ class Reader(ResponseHandler):
         if self._asked or self._waiting:
             self._asked = self._waiting = False
             self._wait.end(monotonic())
-        self._parser = None
+        self._parser = self._answer = self._message = None
 
     def data_received(self, data: bytes) -> None:
         """Read what has arrived; the event loop calls it."""
@@ -123,8 +123,8 @@ class Reader(ResponseHandler):
         self._wait.end(monotonic())
         whole = self._heads.whole(data)
         if whole is not None:
-            self.clean = True
             if self._answer is not None and not self._answer.done():
+                self.clean = True
                 self._answer.set_result(whole)
             else:
                 super().feed_data(whole)  # type: ignore[arg-type]  # answer() tells the body from what it is read from
