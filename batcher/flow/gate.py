@@ -25,6 +25,9 @@ from batcher.flow.job import Job
 from batcher.flow.pauses import Pauses
 from batcher.flow.waiting import Waiting
 
+_NEAREST = 1e-6
+"""Seconds to the nearest timer: the event loop fires one that is nearer than its clock can tell, before its instant."""
+
 
 class Turn(NamedTuple):
     """A permit: *job* may be sent now; as a *probe* if the service is taken to be down."""
@@ -306,7 +309,7 @@ class Gate:
             return
         instant = min(self._instants(now), default=None)
         if instant is not None:
-            self._timer = asyncio.get_running_loop().call_later(instant - now, self._pump)
+            self._timer = asyncio.get_running_loop().call_later(max(instant - now, _NEAREST), self._pump)
 
     def _instants(self, now: float) -> list[float]:
         """Instants after *now* at which time alone changes what may be sent."""
