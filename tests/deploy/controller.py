@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tests.deploy.kubelet import Kubelet, Pod
 from tests.deploy.manifests import Resource
@@ -59,6 +60,16 @@ class Controller:
         """And of ``suspend: false``."""
         self.suspended = False
         self.log.append("resumed")
+
+    @contextmanager
+    def standstill(self, but: int | None = None) -> Iterator[None]:
+        """The pods that run now are frozen meanwhile, but for that of an index: none ends before it was looked at."""
+        frozen = [pod for pod in self.running if pod.index != but]
+        for pod in frozen:
+            pod.freeze()
+        yield
+        for pod in frozen:
+            pod.thaw()
 
     def step(self) -> None:
         """Take account of the pods that have ended, and start those that are missing."""

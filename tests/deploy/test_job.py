@@ -73,13 +73,15 @@ def unsafe_numbers() -> range:
 
 
 def wait_for(controller: Controller, service: Sandbox, applied: int, index: int = 0) -> None:
-    """Until the service has applied so many records, and a pod of *index* has logged in."""
+    """Until a pod of *index* has logged in, the others standing still, and the service has applied so many records."""
 
-    def seen() -> bool:
+    def logged_in() -> bool:
         pod = controller.active(index)
-        return len(service.stats().applied) >= applied and pod is not None and '"logged_in"' in pod.log
+        return pod is not None and '"logged_in"' in pod.log
 
-    controller.run_until(seen)
+    with controller.standstill(index):
+        controller.run_until(logged_in)
+    controller.run_until(lambda: len(service.stats().applied) >= applied)
 
 
 def end(controller: Controller, service: Sandbox, how: str, index: int = 0) -> None:
@@ -95,12 +97,10 @@ def end(controller: Controller, service: Sandbox, how: str, index: int = 0) -> N
 
 def start_twice(controller: Controller, index: int = 0) -> Pod:
     """A second pod of *index*, from its start to its end, while the first is cut off: it runs on only afterwards."""
-    pod = controller.active(index)
-    assert pod is not None
-    pod.freeze()
-    twin = controller.start(index)
-    controller.run_until(lambda: twin not in controller.running)
-    pod.thaw()
+    assert controller.active(index) is not None
+    with controller.standstill():
+        twin = controller.start(index)
+        controller.run_until(lambda: twin not in controller.running)
     return twin
 
 
