@@ -22,6 +22,7 @@ else:
     from backports import zstd
 
 TEXT = b"".join(b'{"SourceID":"S-%d","CurrentStatus":"InProgress"}\n' % n for n in range(4000))
+GZIPPED = gzip.compress(b"a\n", mtime=0)
 SKIPPABLE = b"\x5a\x2a\x4d\x18\x03\0\0\0abc"
 PARTS = st.lists(st.binary(max_size=50) | st.sampled_from([TEXT, b"a" * 600_000]), min_size=1, max_size=5)
 
@@ -123,11 +124,11 @@ def test_a_zstd_frame_that_is_cut_off_gives_what_it_holds(place: int) -> None:
 @pytest.mark.parametrize(
     ("raw", "problem"),
     [
-        (gzip.compress(b"a\n") + b"{}\n", "something that is not gzip follows its compressed part"),
-        (gzip.compress(b"a\n") + b"\0\0\x1f\x8c", "its gzip data is corrupt (Error -3 while decompressing data: "),
-        (gzip.compress(b"a\n")[:-8] + bytes(8), "its gzip data is corrupt (Error -3 while decompressing data: "),
-        (gzip.compress(b"a\n") + b"\x1f", "its gzip data is cut off"),
-        (gzip.compress(b"a\n")[:-1], "its gzip data is cut off"),
+        (GZIPPED + b"{}\n", "something that is not gzip follows its compressed part"),
+        (GZIPPED + b"\0\0\x1f\x8c", "its gzip data is corrupt (Error -3 while decompressing data: "),
+        (GZIPPED[:-8] + bytes(8), "its gzip data is corrupt (Error -3 while decompressing data: "),
+        (GZIPPED + b"\x1f", "its gzip data is cut off"),
+        (GZIPPED[:-1], "its gzip data is cut off"),
         (zstd.compress(b"a\n") + b"{}{}\n", "its zstd data is corrupt or needs too much memory ("),
         (zstd.compress(b"a\n") + b"\x28", "its zstd data is cut off"),
         (SKIPPABLE[:-1], "its zstd data is cut off"),

@@ -87,7 +87,11 @@ def pipe() -> Iterator[Pipe]:
         yield made
 
 
-@pytest.mark.parametrize("content", [TEXT, gzip.compress(TEXT[:999]) + gzip.compress(TEXT[999:]), zstd.compress(TEXT)])
+@pytest.mark.parametrize(
+    "content",
+    [TEXT, gzip.compress(TEXT[:999]) + gzip.compress(TEXT[999:]), zstd.compress(TEXT)],
+    ids=["plain", "gzip", "zstd"],
+)
 async def test_a_file_is_read_whole_and_its_size_is_known(tmp_path: Path, content: bytes) -> None:
     """Plain or compressed, a file gives its records; progress is told in bytes as they are stored."""
     source = FileSource([write(tmp_path / "in", content)], max_line_bytes=LIMIT)
