@@ -82,7 +82,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--starts", type=int, default=10)
     chosen = parser.parse_args(arguments)
     with constant_server() as url:
-        peaks = {str(records): peak(records, url) for records in chosen.records}
+        peaks = {}
+        for records in chosen.records:
+            peaks[str(records)] = peak(records, url)
+            # Millions take long: who ends it early has what is known so far.
+            print(f"{records:,} records: {peaks[str(records)] / 1024:.1f} MiB", file=sys.stderr)
     starts = {
         "first request out": [first_request() for _ in range(chosen.starts)],
         "--help": [help_text() for _ in range(chosen.starts)],
