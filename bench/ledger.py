@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from batcher.cli import main as batcher
@@ -99,6 +101,7 @@ def cost(rounds: int, count: int, places: Places) -> None:
 
 def _seconds(folder: Path, url: str, *options: str) -> float:
     """Seconds that a run takes whose commits are slow."""
+    commits: dict[type[Store], Callable[[Any, Commit], None]]
     commits = {kind: kind.commit for kind in (SqliteStore, PostgresStore)}
 
     def slow(store: Store, what: Commit) -> None:

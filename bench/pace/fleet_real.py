@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.pace.real import sandbox
 from bench.records import BROKEN_EVERY, line
+from bench.sandbox import sandbox
 
 _JOIN, _LEAVE, _END = 20.0, 60.0, 80.0
 _SETTLED = 10.0
@@ -51,7 +51,7 @@ def run(sandbox_options: Sequence[str]) -> list[Row]:
     numbers = (number for number in itertools.count(1) if number % BROKEN_EVERY)
     marks = sorted({mark for window, _ in WINDOWS.values() for mark in window})
     counted: dict[float, list[int]] = {}
-    with tempfile.TemporaryDirectory() as name, sandbox(sandbox_options) as url, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as name, sandbox(*sandbox_options) as url, ExitStack() as stack:
         folder = Path(name)
         results = [folder / f"results-{shard}.ndjson" for shard in range(len(_BEGIN))]
         for shard in range(len(_BEGIN)):

@@ -8,10 +8,8 @@ and from the end of the warm-up on; the best fixed limit is the lowest of those 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import re
 import signal
 import statistics
 import subprocess
@@ -19,12 +17,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.records import BROKEN_EVERY, line
+from bench.sandbox import sandbox
 
 WANTED = 0.9
 """Of the best fixed limit's goodput, at least."""
@@ -105,7 +104,7 @@ def run(real: Real, concurrency: str, folder: Path) -> Ran:
         *("--connections", str(real.connections), "--order-by", "none", "--progress", "off", "--drain-timeout", "5"),
         *("--results", str(folder / "results.ndjson"), "--summary", str(summary), "--stop-after", "none"),
     ]
-    with sandbox(real.sandbox) as url:
+    with sandbox(*real.sandbox) as url:
         program = subprocess.Popen([*command, "--endpoint", url], stderr=subprocess.DEVNULL)
         try:
             while not applied(url):
@@ -125,21 +124,6 @@ def run(real: Real, concurrency: str, folder: Path) -> Ran:
         p95=told["request_seconds"]["p95"],
         refused=told["attempts"]["throttled"],
     )
-
-
-@contextlib.contextmanager
-def sandbox(options: Sequence[str]) -> Iterator[str]:
-    """A sandbox of its own process; its endpoint."""
-    command = [sys.executable, "-m", "batcher", "sandbox", "--port", "0", *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        found = re.search(r"http://\S+/xml", process.stderr.readline())
-        assert found is not None
-        yield found.group()
-    finally:
-        process.terminate()
-        process.communicate()
 
 
 def applied(url: str) -> int:
