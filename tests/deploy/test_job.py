@@ -79,6 +79,7 @@ def wait_for(controller: Controller, service: Sandbox, applied: int, index: int 
         pod = controller.active(index)
         return pod is not None and '"logged_in"' in pod.log
 
+    controller.step()  # those that are missing stand still as well
     with controller.standstill(index):
         controller.run_until(logged_in)
     controller.run_until(lambda: len(service.stats().applied) >= applied)
