@@ -41,13 +41,6 @@ from batcher.flow.ledger.lines import Lines
 from batcher.flow.ledger.rows import Known, OpenAgain, Reopened
 from batcher.flow.ledger.runs import Reading, Run
 
-_AT_ONCE = 256
-"""Commits that are asked for together while one looks for some records' lines."""
-
-
-_PIECES = 128 << 10
-"""Bytes of packed lines that are asked for together, about."""
-
 
 class Store(Lines, abc.ABC):
     """An open ledger.
