@@ -197,6 +197,8 @@ class _Command:
             await asyncio.wait_for(writing, _LAST_ROW if self._stuck else None)
         except TimeoutError:
             endings.append(Ending(OutputFailed.exit_code, "the ledger cannot be written"))
+        except RunAborted as error:  # it is gone, or another file in its place
+            endings.append(Ending(error.exit_code, str(error)))
 
     def _let_go(self, kept: Kept) -> None:
         # The writer of a run that is stuck may still be at the ledger: it is another run's once the process has ended.

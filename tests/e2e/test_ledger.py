@@ -526,6 +526,21 @@ def test_a_ledger_that_cannot_grow(program: Program, service: Raw, silent: Silen
     assert all(count == 1 for number, count in sent(service).items() if not safe(number))
 
 
+@FILES
+@pytest.mark.usefixtures("given")
+def test_a_ledger_that_is_gone_at_the_end(program: Program, service: Raw, silent: Silent) -> None:
+    """A file that somebody has deleted under a run is told with 9, and no empty one is put in its place."""
+    process = begin(program, service)
+    for path in program.directory.glob("ledger*"):
+        path.unlink()
+    silent.release()
+    done = program.finish(process)
+    assert done.code == 9, done.err
+    assert "there is no ledger" in " ".join(done.err.split())
+    assert (told(program)["exit_code"], told(program)["outcomes"]["delivered"]) == (9, RECORDS)
+    assert not (program.directory / "ledger").exists()
+
+
 def test_results_that_cannot_be_written(program: Program, service: Raw, silent: Silent, given: Path) -> None:
     """A reader that has gone ends the run with 9; the ledger still takes what is in flight, so nothing is in doubt."""
     count = 10 * RECORDS  # far more than are sent until the next line is written

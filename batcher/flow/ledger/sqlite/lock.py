@@ -65,7 +65,9 @@ class Lock:
             LedgerRefused: there is none, or it is no ledger of this format.
             OutputFailed: it cannot be opened or made.
         """
-        return SqliteStore(self._path, create=self._create, write=True)
+        store = SqliteStore(self._path, create=self._create, write=True)
+        self._create = False  # one that is gone later was lost, and an empty one in its place would hide that
+        return store
 
     def read(self) -> SqliteStore:
         """The ledger, for its writer to read."""
