@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +13,7 @@ from batcher.flow.ledger.address import Address
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.postgresql.session import Patience, Session
 from batcher.flow.ledger.postgresql.store import PostgresStore, Writer
+from batcher.flow.ledger.rows import OpenAgain
 from tests.flow.ledgers import opened
 from tests.postgresql.server import Server
 from tests.postgresql.writers import INTENT, OUTCOME, run_out, taken, until
@@ -75,6 +77,24 @@ def test_a_writer_that_has_nothing_to_commit_keeps_its_lease_and_hears_when_it_i
     first.on_lost(tell)  # who asks later hears it at once
     assert len(lost) == 2
     first.close()
+
+
+def test_the_lease_is_kept_while_much_is_opened_again(postgresql: Server) -> None:
+    """One transaction holds all of it, and lasts longer than the lease: nobody takes the ledger over meanwhile."""
+    ledger = postgresql.new_ledger(lease=1)
+    lost: list[OutputFailed] = []
+    with taken(ledger) as lease, lease.open() as store:
+        lease.on_lost(lost.append)
+        store.commit(OUTCOME)
+
+        def slowly() -> Iterator[OpenAgain]:
+            yield OpenAgain(1, 1, '{"line":1,"outcome":"rejected","kind":"client_fault"}', b"{}")
+            began = expiry(postgresql, ledger)
+            until(lambda: expiry(postgresql, ledger) > began + 1 or lost != [])
+            assert is_written(ledger)
+
+        store.open_again(slowly())
+        assert (lost, store.count_reopened()) == ([], 1)
 
 
 def expiry(postgresql: Server, ledger: str) -> float:

@@ -1,7 +1,7 @@
 """A ledger among the many of a database: what it takes is written here, what it tells is read as from a file.
 
-Every transaction begins with ``fence``: it fails where another run has taken the ledger over, or where its number is
-not the next one, and with it all that follows. A commit is one call of the function ``keep``: one round trip.
+Every transaction has a ``fence``: it fails where another run has taken the ledger over, or where its number is not the
+next one, and all of the transaction with it. A commit is one call of the function ``keep``: one round trip.
 """
 
 from __future__ import annotations
@@ -150,8 +150,7 @@ class PostgresStore(Store):
             while marked is not None and (ordinals := list(islice(marked, _MANY))):
                 db.execute(_STALE, (self._ledger, ordinals))
 
-        # What is given can be read once.
-        self._write(open_them, again=False)
+        self._write(open_them, long=True)
 
     def _open(self, db: Connection, batch: list[OpenAgain]) -> None:
         columns = [list(column) for column in zip(*batch, strict=True)]
@@ -167,8 +166,12 @@ class PostgresStore(Store):
 
     # Writing
 
-    def _write(self, work: Callable[[Connection], object], *, again: bool = True) -> None:
+    def _write(self, work: Callable[[Connection], object], *, long: bool = False) -> None:
         """Do *work* as the next transaction of this writer.
+
+        Args:
+            work: what is to be written.
+            long: it may last longer than the lease, and can be done once: what it is given is read meanwhile.
 
         Raises:
             LedgerLost: another run has taken the ledger over.
@@ -177,13 +180,16 @@ class PostgresStore(Store):
 
         def transact(db: Connection, fence: _Fence) -> None:
             with db.transaction():
+                if long:  # the fence locks the row, and until the end the lease could not be renewed
+                    work(db)
                 db.execute("SELECT fence(%s, %s, %s, %s, %s)", fence)
-                work(db)
+                if not long:
+                    work(db)
 
-        self._fenced(transact, secrets.randbits(63), again=again)
+        self._fenced(transact, secrets.randbits(63), again=not long)
 
     def _fenced(self, work: Callable[[Connection, _Fence], object], mark: int, *, again: bool = True) -> None:
-        """Do *work*, a transaction that begins with the fence; if its answer is lost, find out what became of it.
+        """Do *work*, a transaction that has the fence; if its answer is lost, find out what became of it.
 
         It is known by *mark*, the same for the same work, should that be asked for once more behind an error.
         """
