@@ -21,7 +21,7 @@ from batcher.core.template import Template
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, LedgerRefused, OutputFailed, SettingsError
 from batcher.flow.ledger.access import members, open_to_read, standing_still
-from batcher.flow.ledger.address import is_database, ledger_name
+from batcher.flow.ledger.address import is_database, ledger_name, names_shard
 from batcher.flow.ledger.division import ShardedProof
 from batcher.flow.ledger.proof import SHOWN, Proof
 from batcher.flow.ledger.shards import Shards, damaged, open_shards, shard_of
@@ -52,8 +52,8 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
         OutputFailed: one cannot be read, or *output* cannot be written.
     """
     refuse_ledgers(ledgers, output)
-    ledgers = every(ledgers)
-    if len(ledgers) == 1:
+    ledgers, of_shards = every(ledgers)
+    if not of_shards:
         with contextlib.closing(open_to_read(ledgers[0])) as store:
             _write_pieces(store.lines("results"), output)
         return 0
@@ -66,9 +66,14 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
     return 0
 
 
-def every(ledgers: Sequence[str]) -> list[str]:
-    """*ledgers*, those of all shards in the place of an address that names no shard."""
-    return [member for ledger in ledgers for member in members(ledger)]
+def every(ledgers: Sequence[str]) -> tuple[list[str], bool]:
+    """*ledgers*, those of all shards in the place of an address that names no shard.
+
+    And whether they are told of as shards of one run: several are, and one that was found by an address of the whole
+    run, for the other shards may have none yet.
+    """
+    found = [member for ledger in ledgers for member in members(ledger)]
+    return found, len(found) > 1 or (names_shard(found[0]) and not names_shard(ledgers[0]))
 
 
 def _write_pieces(pieces: Iterable[bytes], output: str) -> None:
@@ -104,10 +109,10 @@ def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
         InputFailed: an input cannot be read to its end.
         OutputFailed: one cannot be read, or standard output or a temporary file cannot be written.
     """
-    ledgers = every(ledgers)
+    ledgers, of_shards = every(ledgers)
     with contextlib.ExitStack() as stack:
         proof: Proof | ShardedProof
-        if len(ledgers) == 1:
+        if not of_shards:
             [ledger] = ledgers
             store = stack.enter_context(contextlib.closing(open_to_read(ledger)))
             _stand_still(stack, ledger)

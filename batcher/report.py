@@ -41,8 +41,8 @@ def report_command(ledgers: Sequence[str], output: str) -> int:
     refuse_ledgers(ledgers, output)
     if not is_object(output):
         refuse_unwritable(output)
-    ledgers = every(ledgers)
-    if len(ledgers) == 1:
+    ledgers, of_shards = every(ledgers)
+    if not of_shards:
         with contextlib.closing(open_to_read(ledgers[0])) as store:
             report = report_of(store)
     else:

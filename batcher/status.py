@@ -64,13 +64,12 @@ def status_command(ledgers: Sequence[str], *, as_json: bool) -> int:
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         OutputFailed: one cannot be read, or standard output cannot be written.
     """
-    ledgers = every(ledgers)
-    together = len(ledgers) > 1
-    facts = _look_at_all(ledgers) if together else _look(ledgers[0])
+    ledgers, of_shards = every(ledgers)
+    facts = _look_at_all(ledgers) if of_shards else _look(ledgers[0])
     if as_json:
         print_pieces([orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)])
     else:
-        words = shards_words(facts) if together else status_words(facts)
+        words = shards_words(facts) if of_shards else status_words(facts)
         print_pieces(f"{line}\n".encode() for line in words)
     return 0
 

@@ -195,3 +195,23 @@ def test_shards_share_one_address(program: Program, sandbox: Sandbox, ledger: st
     again = program.run("records.ndjson", "--shard=2/3", "--endpoint", sandbox.url, "--ledger", ledger)
     assert (again.code, again.out) == (0, b"")
     assert sandbox.stats().applied == {f"S-{number}": 1 for number in range(1, 91)}
+
+
+def test_an_address_of_the_whole_run_misses_shards_of_which_there_is_but_one(
+    program: Program, sandbox: Sandbox, ledger: str, tmp_path: Path
+) -> None:
+    """One shard of two has run: that is no proof of the input, and each command says which one is missing."""
+    (tmp_path / "records.ndjson").write_bytes(many(40))
+    run = program.run("records.ndjson", "--shard=0/2", "--endpoint", sandbox.url, "--ledger", ledger)
+    assert run.code == 0, run.err
+    proof = program.run("verify", ledger, "records.ndjson")
+    assert proof.code == 3, proof.out
+    assert b"no ledger" in proof.out
+    status = program.run("status", ledger)
+    assert b"1 ledger of 2 shards by key, no run is writing them\n" in status.out
+    assert b"no ledger is given of the shards 1/2\n" in status.out
+    told = program.run("results", ledger)
+    assert "no ledger is given of the shards 1/2" in " ".join(told.err.split())
+    assert sorted(map(str, told.results)) == sorted(map(str, run.results))
+    assert program.run("report", ledger, "-o", "report.html").code == 0
+    assert program.run("verify", f"{ledger}&shard=0/2", "records.ndjson").code == 0

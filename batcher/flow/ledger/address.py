@@ -99,8 +99,12 @@ def of_shard(ledger: str, shard: str | None) -> str:
     """The ledger of *shard*, ``I/N``, where *ledger* is in a database and names none itself; else as it is."""
     if shard is None or not is_database(ledger):
         return ledger
-    address = Address.read(ledger)
-    return ledger if address.shard is not None else replace(address, shard=shard).text()
+    return ledger if names_shard(ledger) else replace(Address.read(ledger), shard=shard).text()
+
+
+def names_shard(ledger: str) -> bool:
+    """Whether *ledger* is an address that names the ledger of one shard."""
+    return is_database(ledger) and Address.read(ledger).shard is not None
 
 
 @cache
