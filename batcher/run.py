@@ -196,7 +196,8 @@ class _Command:
         try:
             await asyncio.wait_for(writing, _LAST_ROW if self._stuck else None)
         except TimeoutError:
-            endings.append(Ending(OutputFailed.exit_code, "the ledger cannot be written"))
+            # So that is what it is stuck in, and not a reader.
+            endings[-1:] = [Ending(OutputFailed.exit_code, "the ledger cannot be written")]
         except RunAborted as error:  # it is gone, or another file in its place
             endings.append(Ending(error.exit_code, str(error)))
 

@@ -492,6 +492,7 @@ def test_a_ledger_that_takes_nothing(program: Program, service: Raw, silent: Sil
         done = program.finish(process)
         assert done.code == 9, done.err
         assert told(program)["exit_code"] == 9
+        assert told(program)["reason"].endswith("was received; the ledger cannot be written")
     assert again(program, service).code in {0, 4}
     assert {entry["line"] for entry in read_lines((program.directory / "results.ndjson").read_bytes())} == set(
         range(1, RECORDS + 1)
