@@ -243,7 +243,7 @@ class _Command:
                         error = RunAborted(f"{signalled.result().name} was received while waiting for the ledger")
                         error.exit_code = INTERRUPTED
                         raise error
-                    waits = clock() < until and is_written(ledger)
+                    waits = clock() < until and _may_be_written(ledger)
 
     def _connect(self, pipeline: Pipeline, transport: CountedTransport, source: Source, kept: Kept | None) -> None:
         submitter = pipeline.submitter
@@ -311,6 +311,13 @@ def _notes(pipeline: Pipeline, again: Again | None, settings: Settings) -> Itera
             f"{waited:,} records waited at once for others of their key {key}, because those of a key go one after "
             "another: if it holds up the run, choose --order-by otherwise, or none"
         )
+
+
+def _may_be_written(ledger: str) -> bool:
+    try:
+        return is_written(ledger)
+    except OutputFailed:  # a database that was there a moment ago, and will be again
+        return True
 
 
 def exit_code(endings: Iterable[Ending], tally: Tally, settings: Settings) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import socket
 import subprocess
 import threading
 from collections import Counter
@@ -17,7 +18,7 @@ import pytest
 from batcher.flow.ledger.access import open_to_read
 from batcher.sandbox import Sandbox
 from tests.e2e.conftest import StartRaw, StartSandbox
-from tests.e2e.program import Done, Program, lines, many, read_lines, record
+from tests.e2e.program import Done, Program, lines, many, read_lines, record, wait_for_line
 from tests.e2e.servers import Background, Raw
 from tests.e2e.silent import ANSWERED, Silent
 from tests.postgresql.server import Served, Server
@@ -137,6 +138,28 @@ def test_a_database_that_is_restarted_under_a_run(
     proved(program, ledger)
     results = read_lines((program.directory / "results.ndjson").read_bytes())
     assert [entry["line"] for entry in results] == list(range(1, MANY + 1))
+
+
+def test_who_waits_for_a_ledger_outlives_a_restart_of_the_database(
+    program: Program, service: Raw, silent: Silent, postgresql: Server, ledger: str
+) -> None:
+    """It was there when another run was found to write it, so it is waited for, as long as for that run."""
+    first = begin(program, service, ledger)
+    waiting = program.start(*RUN, "--endpoint", service.url, "--ledger", ledger, "--ledger-wait=50", "--in-doubt=hold")
+    wait_for_line(waiting.stderr, "another run is writing the ledger")
+    postgresql.stop("immediate")
+    try:
+        first.kill()
+        first.wait()
+        with socket.create_server(("127.0.0.1", postgresql.port)) as nobody:
+            nobody.accept()[0].close()  # it has asked in vain
+    finally:
+        postgresql.start()
+    silent.release()
+    done = program.finish(waiting)
+    assert done.code == 4, done.err
+    assert all(count == 1 for count in sent(service).values())
+    proved(program, ledger)
 
 
 def test_a_database_that_does_not_come_back(
