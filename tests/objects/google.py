@@ -1,4 +1,4 @@
-"""A store that speaks as Google's does: fsouza's fake-gcs-server, as a package of PyPI brings it.
+"""A store that speaks as Google's does: fsouza's fake-gcs-server, as a Python package brings it.
 
 It lets everybody read, so a guard stands before it who reads the signature of each request. It cannot be written to in
 the way that obstore writes (Google's XML interface, made after S3's): for that a store of moto's is asked in it.
