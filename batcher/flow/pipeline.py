@@ -16,7 +16,7 @@ from batcher.core.retry import History
 from batcher.core.slots import Slots, State
 from batcher.core.stop import StopRule
 from batcher.core.verdict import Outcome, Problem
-from batcher.errors import LedgerRefused, OutputFailed, RecordError, RunAborted, ServiceUnusable
+from batcher.errors import LedgerRefused, RecordError, RunAborted, ServiceUnusable
 from batcher.flow.ending import INTERRUPTED, STOPPED, Ending, Times
 from batcher.flow.intents import Intents
 from batcher.flow.job import Job
@@ -289,7 +289,7 @@ class Pipeline:
     async def _write(self) -> None:
         try:
             await self._sink.run(self.room.free)
-        except OutputFailed as error:
+        except RunAborted as error:
             self._sink_broken = True
             self.drain(Ending(error.exit_code, str(error)), "stopped")
             self.room.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from batcher.flow.ledger.access import open_to_read
@@ -73,7 +75,7 @@ def begin(program: Program, service: Raw, ledger: str) -> subprocess.Popen[bytes
     """A run that waits for answers."""
     given = lines(*(sample(number) for number in range(1, RECORDS + 1)))
     (program.directory / "records.ndjson").write_bytes(given)
-    process = program.start(*RUN, "--endpoint", service.url, "--ledger", ledger)
+    process = program.start(*RUN, "--endpoint", service.url, "--ledger", ledger, "--summary=summary.json")
     service.wait_for(ANSWERED + LIMIT)
     return process
 
@@ -185,6 +187,25 @@ def test_a_database_that_does_not_come_back(
     assert again.code == 0, again.err
     assert set(sandbox.stats().applied) == {f"S-{number}" for number in range(1, MANY + 1)}
     proved(program, ledger)
+
+
+def test_tables_that_are_gone_under_a_run(
+    program: Program, service: Raw, silent: Silent, postgresql: Server, ledger: str
+) -> None:
+    """Whatever becomes of the ledger, the run drains, ends with 9 and says so; what was in flight is waited for."""
+    with postgresql.another_database("gone") as url:
+        bare = ledger.partition("?")[0].rpartition("/")[0] + "/gone"
+        process = begin(program, service, bare)
+        with psycopg.connect(url, autocommit=True) as db:
+            db.execute("DROP SCHEMA veetro_batch CASCADE")
+        silent.release()
+        done = program.finish(process)
+    assert done.code == 9
+    assert "is damaged, or of another program" in " ".join(done.err.split())
+    summary = json.loads((program.directory / "summary.json").read_bytes())
+    assert summary["exit_code"] == 9
+    assert summary["outcomes"]["delivered"] == len(sent(service))
+    assert summary["outcomes"]["unsent"] == RECORDS - len(sent(service))
 
 
 def test_shards_share_one_address(program: Program, sandbox: Sandbox, ledger: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from batcher.core.events import Committed, Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
-from batcher.errors import OutputFailed
+from batcher.errors import OutputFailed, RunAborted
 from batcher.flow.job import Job
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.projecting import Durable, Projecting
@@ -156,7 +156,8 @@ class LedgerWriter:
             written: is told how many results are out, and the sum of their sizes.
 
         Raises:
-            OutputFailed: the ledger cannot be written. What was committed before stays.
+            LedgerRefused: the ledger is damaged, or gone.
+            OutputFailed: it cannot be written. What was committed before stays.
         """
         with contextlib.closing(self._store), ThreadPoolExecutor(1, "ledger") as thread:
             projecting = Projecting(self._projection, written, self._tell_broken)
@@ -249,13 +250,13 @@ class LedgerWriter:
         for job in self._declared:
             self._windows.settle(job.ordinal)
         batches.append(self._take())
-        with contextlib.suppress(OutputFailed):  # as told already, or the run ends with worse
+        with contextlib.suppress(RunAborted):  # as told already, or the run ends with worse
             for batch in batches:
                 self._store.commit(batch.commit)
                 projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
         projecting.finish()
         if projecting.join_now():
-            with contextlib.suppress(OutputFailed):
+            with contextlib.suppress(RunAborted):
                 self._account()
 
     def _account(self) -> None:
