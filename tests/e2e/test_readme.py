@@ -17,6 +17,7 @@ from tests.again.bad_day import Script
 from tests.e2e.conftest import StartSandbox
 from tests.e2e.program import PATIENCE_S, ROOT, Program, lines, many, record
 from tests.objects.s3 import serving
+from tests.postgresql.server import PASSWORD, Server
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,6 +25,7 @@ else:
     from backports import zstd
 
 ADDRESS = "https://acme.worketc.com/xml"
+DATABASE = "postgresql://veetro@db.example.com/veetro"
 LOGIN = ("me@acme.com", "open-sesame")
 RECORDS = 60
 DOUBTFUL = (17, 23, 40)
@@ -107,6 +109,15 @@ def test_resume(tmp_path: Path, open_service: Sandbox) -> None:
     newcomer = Newcomer(tmp_path, open_service)
     command = block(under="### Resuming")
     assert newcomer.types(command * 2, VEETRO_BATCH_ENDPOINT=open_service.url) == [0, 0]
+    assert open_service.stats().requests == RECORDS
+
+
+def test_ledgers_in_postgresql(tmp_path: Path, open_service: Sandbox, postgresql: Server) -> None:
+    """A run whose ledger is in a database, and where it stands."""
+    typed = block(under="### Ledgers in PostgreSQL").replace("PGPASSWORD=…", f"PGPASSWORD='{PASSWORD}'")
+    assert typed.count(DATABASE) == 2
+    newcomer = Newcomer(tmp_path, open_service)
+    assert newcomer.types(typed.replace(DATABASE, postgresql.bare_url)) == [0, 0, 0]
     assert open_service.stats().requests == RECORDS
 
 
