@@ -97,6 +97,23 @@ def test_the_lease_is_kept_while_much_is_opened_again(postgresql: Server) -> Non
         assert (lost, store.count_reopened()) == ([], 1)
 
 
+def test_a_writer_hears_that_its_tables_are_gone(postgresql: Server) -> None:
+    """Whatever the renewal finds is told, and not left to a thread that nobody looks at."""
+    told: list[OutputFailed] = []
+    heard = threading.Event()
+
+    def tell(error: OutputFailed) -> None:
+        told.append(error)
+        heard.set()
+
+    with postgresql.another_database("dropped") as url, taken(f"{url}?lease=1") as lease:
+        lease.on_lost(tell)
+        with postgresql.connect(url) as db:
+            db.execute("DROP SCHEMA veetro_batch CASCADE")
+        assert heard.wait(30)
+    assert [(error.exit_code, "is damaged" in str(error)) for error in told] == [(9, True)]
+
+
 def expiry(postgresql: Server, ledger: str) -> float:
     with postgresql.connect() as db:
         query = "SELECT extract(epoch FROM expires) FROM ledger WHERE name = %s"

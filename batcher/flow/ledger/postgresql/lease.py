@@ -190,10 +190,10 @@ class Lease:
             try:
                 with self._used:
                     self._session.do(self._renew)
-            except OutputFailed as error:
+            except RunAborted as error:
                 if not self._ended.is_set():
-                    self._trouble = error
-                    self._lost(error)
+                    self._trouble = error if isinstance(error, OutputFailed) else OutputFailed(str(error))
+                    self._lost(self._trouble)
                 return
 
     def _renew(self, db: Connection) -> None:
