@@ -24,9 +24,11 @@ from batcher.core.stop import StopRule
 from batcher.core.template import Operation, Template
 from batcher.core.verdict import Outcome
 from batcher.credentials import read_secret, read_secrets
-from batcher.errors import OutputFailed, SettingsError
+from batcher.errors import LedgerRefused, OutputFailed, SettingsError
 from batcher.flow.ledger.access import hold
+from batcher.flow.ledger.address import ledger_name
 from batcher.flow.ledger.memory import Memory, Recalls
+from batcher.flow.ledger.moving import Moving
 from batcher.flow.ledger.projection import Projection
 from batcher.flow.ledger.reopened import Reopened
 from batcher.flow.ledger.runs import Reading
@@ -42,6 +44,7 @@ from batcher.flow.transport import Route, open_transport
 from batcher.kept import Kept
 from batcher.operations import load
 from batcher.settings import Settings
+from batcher.values import Shard
 
 OPERATION = "SetOutlookSyncRecord"
 LOGIN = "AuthenticateWebSafe"
@@ -147,11 +150,16 @@ class Parts:
         settings = self._settings
         reopens = again is not None and again.of_ledger
         with contextlib.ExitStack() as stack:
-            held = hold(ledger, create=not reopens)
+            bound = _identity_of(settings) | (_shard_of(settings) if reopens else _input_of(settings, again, cut))
+            held = hold(ledger, create=not reopens, bound=_longest(settings) | bound)
             stack.callback(held.close)
             store = held.open()
             stack.callback(store.close)
-            store.bind(_identity_of(settings) | (_shard_of(settings) if reopens else _input_of(settings, again, cut)))
+            store.bind(bound)
+            before = held.earlier()
+            if before is not None:
+                stack.callback(before.close)
+                _refuse_parts(settings, ledger, reopens=reopens)
             projection = Projection(store, files.get("results"), files.get("rejects"), only_known=reopens)
             stack.callback(projection.close)
             left = Left()
@@ -159,7 +167,6 @@ class Parts:
                 left = select(store, self._reader, self._service.policy, allow_stale=again.allow_stale)
             reading = held.read()
             stack.callback(reading.close)
-            memory = Reopened(reading, settings.max_line_bytes) if reopens else Memory(reading, settings.limit)
             found = store.value("limit")
             known = found if isinstance(found, int) else None
             limit = Limit(settings.connections, settings.concurrency, known, ahead=_ahead())
@@ -168,6 +175,15 @@ class Parts:
             counts = store.counts()
             store.begin_run(time.time(), sum(counts.values()), again=reopens)
             earlier = {outcome: count + left.outcomes[outcome] for outcome, count in counts.items()}
+            memory: Memory | Reopened | Moving
+            if reopens:
+                memory = Reopened(reading, settings.max_line_bytes)
+            elif before is None:
+                memory = Memory(reading, settings.limit)
+            else:
+                memory = Moving(
+                    Memory(reading), before, _keys(settings, settings.shard or Shard(0, 1)), writer, earlier
+                )
             kept = Kept(held, writer, memory, reading, earlier, left)
             stack.pop_all()
         return kept
@@ -200,9 +216,25 @@ def _input_of(settings: Settings, again: Again | None, cut: str | None) -> dict[
     found |= _shard_of(settings)
     if cut is not None:  # where an input has grown, every range begins elsewhere
         found["input sizes"] = cut
-    elif settings.shard is not None:  # the key of a line that is too long is not read
-        found["max-line-bytes"] = str(settings.max_line_bytes)
+    elif settings.shard is not None:
+        found |= _longest(settings)
     return found
+
+
+def _longest(settings: Settings) -> dict[str, str]:
+    """What shards by key are bound to as well: the key of a line that is too long is not read."""
+    return {"max-line-bytes": str(settings.max_line_bytes)}
+
+
+def _refuse_parts(settings: Settings, ledger: str, *, reopens: bool) -> None:
+    """Raise ``LedgerRefused`` for a run that reads not all of its input, while records are to move to its ledger."""
+    still = f"the ledger {ledger_name(ledger)} is of a run that was divided anew, and records are still where they were"
+    if reopens:
+        raise LedgerRefused(
+            f"{still}: let each of its shards read its input to the end first, as --stop-after none does"
+        )
+    if settings.limit is not None:
+        raise LedgerRefused(f"{still}: they move as the input is read, so leave out --limit until all of it was")
 
 
 def _rate_of(settings: Settings) -> float | None:
@@ -272,7 +304,11 @@ def _line_shard(settings: Settings) -> LineShard | None:
         return None
     if settings.shard_by == "range":
         return RangeShard(settings.shard)
-    return KeyShard(settings.shard, settings.order_by, record_reader(settings)[1].key_of)
+    return _keys(settings, settings.shard)
+
+
+def _keys(settings: Settings, shard: Shard) -> KeyShard:
+    return KeyShard(shard, settings.order_by, record_reader(settings)[1].key_of)
 
 
 def open_rejects(settings: Settings) -> Rejects:

@@ -11,6 +11,7 @@ from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
 from batcher.flow.ledger.access import Hold
 from batcher.flow.ledger.memory import Memory
+from batcher.flow.ledger.moving import Moving
 from batcher.flow.ledger.reopened import Reopened
 from batcher.flow.ledger.selection import Left
 from batcher.flow.ledger.store import Store
@@ -32,7 +33,7 @@ class Kept:
 
     hold: Hold
     writer: LedgerWriter
-    memory: Memory | Reopened
+    memory: Memory | Reopened | Moving
     reading: Store
     earlier: Mapping[Outcome, int]
     left: Left
@@ -50,5 +51,7 @@ class Kept:
 
     def close(self) -> None:
         """Let go of it, once the writer has ended."""
+        if isinstance(self.memory, Moving):
+            self.memory.close()
         self.reading.close()
         self.hold.close()

@@ -52,27 +52,30 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
         OutputFailed: one cannot be read, or *output* cannot be written.
     """
     refuse_ledgers(ledgers, output)
-    ledgers, of_shards = every(ledgers)
+    places, of_shards = every(ledgers)
     if not of_shards:
-        with contextlib.closing(open_to_read(ledgers[0])) as store:
+        with contextlib.closing(open_to_read(places[0])) as store:
             _write_pieces(store.lines("results"), output)
         return 0
     with open_shards(ledgers) as shards:
         shards.refuse_twice()
-        if shards.missing:
+        if shards.missing and not shards.earlier:  # else they have yet to take over what is there
             missing = ", ".join(map(str, shards.missing))
             sys.stderr.write(f"veetro-batch: warning: not all results: no ledger is given of the shards {missing}\n")
-        _write_pieces(chain.from_iterable(member.store.lines("results") for member in shards.members), output)
+        _write_pieces(chain.from_iterable(member.store.lines("results") for member in shards.all), output)
     return 0
 
 
-def every(ledgers: Sequence[str]) -> tuple[list[str], bool]:
+def every(ledgers: Sequence[str], *, empty: bool = False) -> tuple[list[str], bool]:
     """*ledgers*, those of all shards in the place of an address that names no shard.
+
+    Where its run was divided anew, those of earlier divisions that still hold something are among them; with *empty*
+    the others too.
 
     And whether they are told of as shards of one run: several are, and one that was found by an address of the whole
     run, for the other shards may have none yet.
     """
-    found = [member for ledger in ledgers for member in members(ledger)]
+    found = [member for ledger in ledgers for member in members(ledger, empty=empty)]
     return found, len(found) > 1 or (names_shard(found[0]) and not names_shard(ledgers[0]))
 
 
@@ -109,11 +112,11 @@ def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
         InputFailed: an input cannot be read to its end.
         OutputFailed: one cannot be read, or standard output or a temporary file cannot be written.
     """
-    ledgers, of_shards = every(ledgers)
+    places, of_shards = every(ledgers)
     with contextlib.ExitStack() as stack:
         proof: Proof | ShardedProof
         if not of_shards:
-            [ledger] = ledgers
+            [ledger] = places
             store = stack.enter_context(contextlib.closing(open_to_read(ledger)))
             _stand_still(stack, ledger)
             source = _source(settings, store)
@@ -121,9 +124,9 @@ def verify_command(ledgers: Sequence[str], settings: Settings) -> int:
             asyncio.run(_walk(source, proof))
             where = ""
         else:
+            for ledger in places:
+                _stand_still(stack, ledger)
             shards = stack.enter_context(open_shards(ledgers))
-            for member in shards.members:
-                _stand_still(stack, member.path)
             proof = asyncio.run(_prove(shards, settings))
             where = f" in {plural(shards.count, 'shard')} by {shards.by}"
     return _tell(proof, where)

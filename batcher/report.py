@@ -41,12 +41,12 @@ def report_command(ledgers: Sequence[str], output: str) -> int:
     refuse_ledgers(ledgers, output)
     if not is_object(output):
         refuse_unwritable(output)
-    ledgers, of_shards = every(ledgers)
+    places, of_shards = every(ledgers, empty=True)  # what runs have told of themselves does not move
     if not of_shards:
-        with contextlib.closing(open_to_read(ledgers[0])) as store:
+        with contextlib.closing(open_to_read(places[0])) as store:
             report = report_of(store)
     else:
-        with open_shards(ledgers) as shards:
+        with open_shards(ledgers, empty=True) as shards:
             shards.refuse_twice()
             report = report_of_shards(shards)
     page = report_page(report.to_json())
@@ -76,15 +76,19 @@ def report_of(store: Store) -> Report:
 
 
 def report_of_shards(shards: Shards) -> Report:
-    """What the ledgers of a run's shards have to tell together: sums, and percentiles of all that was measured."""
-    histories = [[run.span for run in _history(member.store) if run.span is not None] for member in shards.members]
+    """What the ledgers of a run's shards have to tell together: sums, and percentiles of all that was measured.
+
+    Where it was divided anew, shards of before are told as ``0/4 of 1``, of the first division.
+    """
+    histories = [[run.span for run in _history(member.store) if run.span is not None] for member in shards.all]
     together = Together(chain.from_iterable(histories))
     total = Tally(lambda: 0.0, lambda: min((span.begin for span in chain.from_iterable(histories)), default=0.0))
     rows, codes = [], []
     counts, read = dict.fromkeys(Outcome, 0), 0
     settings: dict[str, str] = {}
-    for member in shards.members:
-        history, name = _history(member.store), str(member.shard)
+    for member in shards.all:
+        present = member in shards.members
+        history, name = _history(member.store), str(member.shard) + ("" if present else f" of {member.store.division}")
         own = _counted(member.store, history)
         own.ended = sum(run.seconds for run in history)
         together.add(name, (run.account.timeline for run in history if run.account is not None))
@@ -93,8 +97,10 @@ def report_of_shards(shards: Shards) -> Report:
         known = member.store.counts()
         counts = {outcome: count + known[outcome] for outcome, count in counts.items()}
         read += sum(known.values()) + len(member.store.doubtful())
-        codes.append(history[-1].exit_code if history else None)
-        rows.append(_row(member, own, known, codes[-1]))
+        code = history[-1].exit_code if history else None
+        if present:  # how the others have ended is not how the run has
+            codes.append(code)
+        rows.append(_row(member, name, own, known, code))
         settings = settings or _settings_of(member.store, history)
     total.ended = together.seconds
     report = _report(
@@ -104,8 +110,8 @@ def report_of_shards(shards: Shards) -> Report:
         exit_code=_worst(codes),
         counts=counts,
         read=read,
-        settings={**settings, "shard": f"{len(rows)} of {shards.count}, by {shards.by}"},
-        files={f"ledger {member.shard}": ledger_name(member.path) for member in shards.members},
+        settings={**settings, "shard": f"{len(shards.members)} of {shards.count}, by {shards.by}"},
+        files={f"ledger {row['shard']}": str(row["ledger"]) for row in rows},
         notes=_notes(shards, counts),
     )
     return dataclasses.replace(report, shards=rows)
@@ -186,11 +192,13 @@ def _settings_of(store: Store, history: Sequence[_Ran]) -> dict[str, str]:
     return {"endpoint": endpoint, **bound, **(accounts[-1].settings if accounts else {})}
 
 
-def _row(member: Member, own: Tally, counts: Mapping[Outcome, int], exit_code: int | None) -> dict[str, object]:
+def _row(
+    member: Member, name: str, own: Tally, counts: Mapping[Outcome, int], exit_code: int | None
+) -> dict[str, object]:
     """One shard, for the table of them."""
     records = sum(counts.values())
     return {
-        "shard": str(member.shard),
+        "shard": name,
         "ledger": ledger_name(member.path),
         "exit_code": exit_code,
         "records": records,

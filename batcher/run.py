@@ -23,6 +23,7 @@ from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, OutputFailed, RunAborted
 from batcher.flow.ledger.access import is_written
 from batcher.flow.ledger.address import is_database, ledger_name, of_shard
+from batcher.flow.ledger.moving import Moving
 from batcher.flow.ledger.reopened import Reopened
 from batcher.flow.output import LineFile
 from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
@@ -172,6 +173,8 @@ class _Command:
                 summary = None if settings.summary is None else LineFile(settings.summary)
             if kept is not None and isinstance(kept.memory, Reopened):
                 source = kept.memory
+            if kept is not None and isinstance(kept.memory, Moving) and isinstance(source, FileSource):
+                source.take_by(kept.memory.keys)
             pipeline = parts.pipeline(source, sink, kept)
             self._connect(pipeline, parts.transport, source, kept)
             patience = stack.enter_context(draining(pipeline, self._lines.note, settings.drain_timeout))

@@ -36,7 +36,7 @@ def settle_command(ledger: str, lines: tuple[int, ...] | None, name: str | None,
     applied, shown = "applied" in words, ledger_name(ledger)
     with contextlib.ExitStack() as stack:
         try:
-            held = stack.enter_context(hold(ledger))
+            held = stack.enter_context(hold(ledger, closed=True))
         except LedgerInUse as error:
             raise LedgerInUse(f"a run is writing the ledger {shown}: settle its records once it has ended") from error
         store = stack.enter_context(contextlib.closing(held.open()))

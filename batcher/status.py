@@ -64,8 +64,8 @@ def status_command(ledgers: Sequence[str], *, as_json: bool) -> int:
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         OutputFailed: one cannot be read, or standard output cannot be written.
     """
-    ledgers, of_shards = every(ledgers)
-    facts = _look_at_all(ledgers) if of_shards else _look(ledgers[0])
+    places, of_shards = every(ledgers)
+    facts = _look_at_all(ledgers, places) if of_shards else _look(places[0])
     if as_json:
         print_pieces([orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE)])
     else:
@@ -75,16 +75,21 @@ def status_command(ledgers: Sequence[str], *, as_json: bool) -> int:
 
 
 def _look(ledger: str) -> dict[str, Any]:
+    [rate] = _rates([ledger])
     with contextlib.closing(open_to_read(ledger)) as store:
-        [rate] = _rates([(ledger, store)])
         return _standing(ledger, store, rate)
 
 
-def _look_at_all(ledgers: Sequence[str]) -> dict[str, Any]:
-    """The shards of a run: each, and what they come to."""
+def _look_at_all(ledgers: Sequence[str], places: Sequence[str]) -> dict[str, Any]:
+    """The shards of a run, whose ledgers are at *places*: each, and what they come to."""
+    rate_of = dict(zip(places, _rates(places), strict=True))
     with open_shards(ledgers) as shards:
-        rates = _rates([(member.path, member.store) for member in shards.members])
-        each = [_standing(member.path, member.store, rate) for member, rate in zip(shards.members, rates, strict=True)]
+        each = [_standing(member.path, member.store, rate_of.get(member.path)) for member in shards.members]
+        earlier = [
+            {**_standing(member.path, member.store, None), "division": member.store.division}
+            for member in shards.earlier
+        ]
+    rates, every_one = [facts["rate"] for facts in each], [*each, *earlier]
     whole = not shards.missing
     lefts = [None if facts["run"] is None else facts["run"]["left"] for facts in each]
     known = [left for left in lefts if left is not None and left["records"] is not None]
@@ -105,21 +110,27 @@ def _look_at_all(ledgers: Sequence[str]) -> dict[str, Any]:
         },
         "writing": bool(working),
         **{name: each[0][name] for name in _BOUND},
-        "records": sum(facts["records"] for facts in each),
-        "outcomes": {name: sum(facts["outcomes"][name] for facts in each) for name in each[0]["outcomes"]},
-        "in_doubt_lines": [{**line, "ledger": facts["ledger"]} for facts in each for line in facts["in_doubt_lines"]][
-            :_NAMED
-        ],
-        "open_intents": sum(facts["open_intents"] for facts in each),
-        "reopened": sum(facts["reopened"] for facts in each),
+        "records": sum(facts["records"] for facts in every_one),
+        "outcomes": {name: sum(facts["outcomes"][name] for facts in every_one) for name in each[0]["outcomes"]},
+        "in_doubt_lines": [
+            {**line, "ledger": facts["ledger"]} for facts in every_one for line in facts["in_doubt_lines"]
+        ][:_NAMED],
+        "open_intents": sum(facts["open_intents"] for facts in every_one),
+        "reopened": sum(facts["reopened"] for facts in every_one),
         "rate": round(sum(working), 1) if working else None,
         "left": {
-            "records": sum(left["records"] for left in known) if whole and len(known) == len(each) else None,
+            "records": _left_together(known, earlier) if whole and len(known) == len(each) else None,
             "exact": whole and all(left is not None and left["exact"] for left in lefts),
         },
         "eta_seconds": _last_eta(each) if whole else None,
         "each": each,
+        "earlier": earlier,
     }
+
+
+def _left_together(lefts: list[dict[str, Any]], earlier: list[dict[str, Any]]) -> int:
+    """Records that are left to all shards: what *earlier* ledgers have the outcome of moves, and is not sent."""
+    return max(0, sum(int(left["records"]) for left in lefts) - sum(int(facts["records"]) for facts in earlier))
 
 
 def _last_eta(each: list[dict[str, Any]]) -> float | None:
@@ -166,18 +177,22 @@ def _in_doubt(line: bytes) -> dict[str, Any]:
     return {"line": members["line"], **name, "key": members["key"], "kind": members["error"]["kind"]}
 
 
-def _rates(ledgers: Sequence[tuple[str, Store]]) -> list[float | None]:
+def _rates(places: Sequence[str]) -> list[float | None]:
     """Outcomes a second, as seen from here; None for a ledger that no run is writing."""
-    written = [store if is_written(path) else None for path, store in ledgers]
-    if not any(written):
-        return [None] * len(written)
-    before, since = [_ended(store) for store in written], time.monotonic()
-    time.sleep(_RATE_SECONDS)
-    seconds = time.monotonic() - since
-    return [
-        None if store is None else round((_ended(store) - first) / seconds, 1)
-        for store, first in zip(written, before, strict=True)
-    ]
+    with contextlib.ExitStack() as stack:
+        written = [
+            stack.enter_context(contextlib.closing(open_to_read(place))) if is_written(place) else None
+            for place in places
+        ]
+        if not any(written):
+            return [None] * len(written)
+        before, since = [_ended(store) for store in written], time.monotonic()
+        time.sleep(_RATE_SECONDS)
+        seconds = time.monotonic() - since
+        return [
+            None if store is None else round((_ended(store) - first) / seconds, 1)
+            for store, first in zip(written, before, strict=True)
+        ]
 
 
 def _ended(store: Store | None) -> int:

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import Any, Protocol
 
 from batcher.flow.ledger.address import Address, is_database
-from batcher.flow.ledger.postgresql.store import open_store
+from batcher.flow.ledger.postgresql.reading import open_store
 from tests.postgresql.server import Server
 
 _COLUMNS = {

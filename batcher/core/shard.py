@@ -8,6 +8,7 @@ into equal numbers of bytes, and a line belongs to the shard in whose part its f
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, TypeAlias
@@ -17,6 +18,10 @@ from batcher.values import Shard
 
 _OPENINGS = frozenset({b':"', b': "'})
 """How programs write the colon between a name and a text."""
+
+
+Places: TypeAlias = tuple[tuple[int, int], ...]
+"""Where a line stands in other divisions of the same input: for each its shard there, and its number within that."""
 
 
 class Part(NamedTuple):
@@ -45,6 +50,10 @@ class KeyShard:
         shard: which.
         order_by: the fields of the order key; none for no order.
         key_of: the order key of a line, as far as it can be read; a value that is none is None.
+
+    Attributes:
+        places: of each line that was taken, in their order, where ``number_by`` was asked for; to be popped.
+        counts: for each of those divisions how many lines each of its shards has so far.
     """
 
     def __init__(self, shard: Shard, order_by: Sequence[str], key_of: Callable[[bytes], tuple[Scalar, ...]]) -> None:
@@ -53,26 +62,46 @@ class KeyShard:
         self._key_of = key_of
         self._keyed = bool(order_by)
         self._name = f'"{order_by[0]}"'.encode() if len(order_by) == 1 else b""
+        self.places: deque[Places] = deque()
+        self.counts: list[list[int]] = []
+
+    def number_by(self, divisions: Sequence[int]) -> None:
+        """From now on number all lines of the input as the shards of other *divisions* do, of so many shards each."""
+        self.counts = [[0] * count for count in divisions]
+
+    def place(self, number: int) -> Places:
+        """Count a line of this *number*; where it stands in each of those divisions."""
+        places = []
+        for counts in self.counts:
+            index = number % len(counts)
+            counts[index] += 1
+            places.append((index, counts[index]))
+        return tuple(places)
 
     def takes(self, raw: bytes) -> bool:
         """Whether the whole line *raw*, given without its line end, is its own.
 
         Asked of every line of the input, and true of few: most keys are found without reading the rest of the record.
         """
-        return self.index_of(raw) == self._index
+        number = self.number_of(raw)
+        return number % self._count == self._index if not self.counts else self._take(number)
 
     def takes_hash(self, digest: str) -> bool:
         """Whether a line of which no more than the hash, *digest*, can tell is its own."""
-        return self.index_of_hash(digest) == self._index
+        number = number_of_hash(digest)
+        return number % self._count == self._index if not self.counts else self._take(number)
 
-    def index_of(self, raw: bytes) -> int:
-        """Which of all shards takes the whole line *raw*: there is always one."""
+    def number_of(self, raw: bytes) -> int:
+        """What decides which shard takes the whole line *raw*, however many there are: the remainder is its index."""
         text = self._find(raw) or (self._read(raw) if self._keyed else b"") or raw
-        return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") % self._count
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
-    def index_of_hash(self, digest: str) -> int:
-        """Which takes a line of which no more than the hash can tell."""
-        return int(digest, 16) % self._count
+    def _take(self, number: int) -> bool:
+        taken = number % self._count == self._index
+        place = self.place(number)
+        if taken:
+            self.places.append(place)
+        return taken
 
     def _find(self, raw: bytes) -> bytes:
         """The key, where it is plain to see; else nothing. Of any JSON it finds what reading it gives.
@@ -94,6 +123,11 @@ class KeyShard:
     def _read(self, raw: bytes) -> bytes:
         key = self._key_of(raw)
         return "\n".join("" if value is None else str(value) for value in key).encode() if any(key) else b""
+
+
+def number_of_hash(digest: str) -> int:
+    """What decides it for a line of which no more than the hash can tell."""
+    return int(digest, 16)
 
 
 LineShard: TypeAlias = KeyShard | RangeShard

@@ -170,7 +170,7 @@ class Pipeline:
         try:
             while lines := await self._source.read():
                 if self._memory is not None:
-                    await self._memory.look_up(self.records + 1, len(lines))
+                    await self._memory.look_up(self.records + 1, lines)
                 read_at = self._clock()
                 for number, line in enumerate(lines):
                     if self.room.full:

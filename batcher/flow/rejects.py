@@ -6,6 +6,7 @@ A line has its number in the rejects file, and its record's own bytes and hash.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from batcher.core.reject import digest, read_reject
 from batcher.core.result import RAW_LIMIT, Origin
@@ -58,10 +59,10 @@ class Rejects:
         """Stop, and let go of the input."""
         await self._source.close()
 
-    async def look_up(self, first: int, count: int) -> None:
+    async def look_up(self, first: int, lines: Sequence[Line]) -> None:
         """Ask the ledger's memory to be ready."""
         if self.memory is not None:
-            await self.memory.look_up(first, count)
+            await self.memory.look_up(first, lines)
 
     def recall(self, number: int, line: Line) -> Past:
         """The past of the next line: asked for once of each, in their order.

@@ -120,6 +120,10 @@ class FileSource:
         self._ended = False
         self._failure: BaseException | None = None
 
+    def take_by(self, shard: KeyShard) -> None:
+        """Hand out the lines that *shard* takes; before any are read."""
+        self._keys = shard
+
     async def read(self) -> list[Line]:
         """The next lines, at least one; none at the end or once stopped."""
         if self._thread is None and not self._stopped:

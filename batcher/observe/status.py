@@ -61,6 +61,9 @@ def shards_words(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{plural(facts['open_intents'], 'record')} without one may {'be in flight' if writing else 'have been sent'}"
     if facts["reopened"]:
         yield f"{plural(facts['reopened'], 'record')} opened again, to be sent once more"
+    if facts["earlier"]:
+        moving = sum(member["records"] + member["open_intents"] for member in facts["earlier"])
+        yield f"{plural(moving, 'record')} still in ledgers of an earlier division, which the shards take over"
     yield f"left: {_left_of(facts['left'])}"
     if rate is not None:
         yield f"rate: {number(rate)} records/s"
@@ -69,7 +72,7 @@ def shards_words(facts: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from _table(
         ["shard", "records", *(name.replace("_", " ") for name in facts["outcomes"]), "left", "rate", "run", "ledger"],
-        [_row(member) for member in each],
+        [*map(_row, each), *map(_row_before, facts["earlier"])],
     )
 
 
@@ -78,13 +81,19 @@ def _row(facts: dict[str, Any]) -> list[str]:
     run = facts["run"]
     left = None if run is None else run["left"]["records"]
     return [
-        facts["shard"].partition(" ")[0],
+        (facts["shard"] or "all").partition(" ")[0],
         *map(number, (facts["records"], *facts["outcomes"].values())),
         "?" if left is None else number(left) if run["left"]["exact"] else f"~{number(left)}",
         "-" if facts["rate"] is None else number(facts["rate"]),
         "none" if run is None else _in_short(run, writing=facts["writing"]),
         facts["ledger"],
     ]
+
+
+def _row_before(facts: dict[str, Any]) -> list[str]:
+    """One of an earlier division, of which the present shards have what is left to be done."""
+    shard, *cells, _left, rate, _run, ledger = _row(facts)
+    return [f"{shard} before", *cells, "-", rate, "closed", ledger]
 
 
 def _in_short(run: dict[str, Any], *, writing: bool) -> str:

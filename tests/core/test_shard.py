@@ -38,7 +38,7 @@ def shards(order_by: tuple[str, ...], count: int = COUNT, **defaults: Any) -> li
 def taker(found: list[KeyShard], raw: bytes) -> int:
     """The number of the one shard that takes *raw*, of which every shard says the same."""
     [index] = [each.shard.index for each in found if each.takes(raw)]
-    assert {each.index_of(raw) for each in found} == {index}
+    assert {each.number_of(raw) % each.shard.count for each in found} == {index}
     return index
 
 
@@ -115,3 +115,23 @@ def test_parts_follow_each_other(size: int, count: int) -> None:
     assert parts[-1].end == size
     sizes = {part.end - part.begin for part in parts}
     assert max(sizes) - min(sizes) <= 1
+
+
+@given(
+    keys=st.lists(st.integers(0, 9), max_size=20), own=st.integers(1, 4), others=st.lists(st.integers(1, 5), max_size=3)
+)
+def test_lines_are_numbered_as_by_the_shards_of_other_divisions(keys: list[int], own: int, others: list[int]) -> None:
+    """Each shard knows of its own lines where they stand in others, and how many lines these have."""
+    raws = [b'{"SourceID":"S-%d"}' % key for key in keys]
+    expected: list[tuple[tuple[int, int], ...]] = [()] * len(raws)
+    for count in others:
+        for index in range(count):
+            other = KeyShard(Shard(index, count), ("SourceID",), lambda _raw: ())
+            for ordinal, at in enumerate((at for at, raw in enumerate(raws) if other.takes(raw)), 1):
+                expected[at] += ((index, ordinal),)
+    for index in range(own):
+        shard = KeyShard(Shard(index, own), ("SourceID",), lambda _raw: ())
+        shard.number_by(others)
+        taken = [at for at, raw in enumerate(raws) if shard.takes(raw)]
+        assert list(shard.places) == [expected[at] for at in taken if others]
+        assert [sum(counts) for counts in shard.counts] == [len(raws)] * len(others)

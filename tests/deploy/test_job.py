@@ -23,7 +23,7 @@ from tests.postgresql.server import Served, Server
 EMAIL, PASSWORD = "migration@acme.com", "open-sesame"
 RECORDS = 3600
 SHARDS = 4
-DRAINED, IN_USE, DOUBTFUL = 6, 8, 4
+DRAINED, IN_USE, REFUSED, DOUBTFUL = 6, 8, 9, 4
 SECRETS = {"veetro-batch-login": {"password": PASSWORD}}
 HERE = {
     "--metrics-host=0.0.0.0": "--metrics-host=127.0.0.1",
@@ -45,12 +45,16 @@ def service(start_sandbox: StartSandbox) -> Sandbox:
 @pytest.fixture
 def start_job(tmp_path: Path, service: Sandbox) -> Iterator[StartJob]:
     """Applies rendered manifests; all that still runs is ended at the test's end."""
+    started: list[Path] = []
     with ExitStack() as stack:
 
         def start(
             found: list[dict[str, object]], secrets: Mapping[str, Mapping[str, str]], replaced: Mapping[str, str]
         ) -> Controller:
-            kubelet = Kubelet(tmp_path, found, secrets, {**HERE, PLACEHOLDER_ENDPOINT: service.url, **replaced})
+            folder = tmp_path / f"job-{len(started)}" if started else tmp_path
+            folder.mkdir(exist_ok=True)
+            started.append(folder)
+            kubelet = Kubelet(folder, found, secrets, {**HERE, PLACEHOLDER_ENDPOINT: service.url, **replaced})
             stack.callback(kubelet.close)
             return Controller(only(found, "Job"), kubelet)
 
@@ -217,6 +221,48 @@ def test_shards(
     assert {pod.index for pod in job.pods if pod.code == DOUBTFUL} == doubtful == job.standing.failed <= {0, 1}
     assert job.standing.condition == ("Failed" if doubtful else "Complete")
     tell(job, done)
+    for ledger, keys in done.in_doubt.items():
+        settle(program, service, ledger, keys)
+    assert program.run("verify", database, address, environ=in_s3.environ()).code == 0
+    applied = service.stats().applied
+    assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
+    assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
+
+
+def test_another_number_of_shards(
+    tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program, in_s3: S3Bucket, database: str
+) -> None:
+    """A Job that was suspended and deleted goes on as one of more shards: nothing is lost, and no more is sent twice.
+
+    A pod of before that is late is turned away.
+    """
+    given = records(unsafe=True)
+    address = in_s3.put("records.ndjson", given)
+    store = {"veetro-batch-objects": in_s3.environ()}
+    jobs = []
+    for count in (2, 3):
+        folder = tmp_path / f"of-{count}"
+        folder.mkdir()
+        overlay = own_overlay(folder, in_shards(count, address, "key"), of=KUBERNETES / "indexed")
+        jobs.append(start_job(resources(overlay), SECRETS | ledgers_at(database) | store, {}))
+    before, after = jobs
+    before.resume()
+    wait_for(before, service, 300, index=0)
+    end(before, service, "killed", index=0)
+    wait_for(before, service, 900, index=0)
+    before.suspend()
+    before.run_until(lambda: not before.running)
+    assert 0 < len(service.stats().applied) < RECORDS
+    after.resume()
+    wait_for(after, service, 1500)
+    late = before.start(0)
+    before.run_until(lambda: late not in before.running)
+    assert late.code == REFUSED
+    after.finish()
+    ledgers = [f"{database}&shard={index}/3" for index in range(3)]
+    done = account(program, ledgers, given, service.stats().applied)
+    assert {pod.code for pod in after.pods} <= {0, DOUBTFUL}
+    tell(after, done)
     for ledger, keys in done.in_doubt.items():
         settle(program, service, ledger, keys)
     assert program.run("verify", database, address, environ=in_s3.environ()).code == 0

@@ -209,15 +209,15 @@ async def test_a_memory_that_is_cancelled_is_whole(tmp_path: Path, ledger: str) 
     """Who looks up again learns what there is."""
     await broken_off(Scene(tmp_path, ledger), 0)
     with opened(ledger) as store:
-        memory = Memory(store)
-        awaits = _Awaits(memory.look_up(1, RECORDS), 1)
+        memory, lines = Memory(store), [make_job(ordinal).line for ordinal in range(1, RECORDS + 1)]
+        awaits = _Awaits(memory.look_up(1, lines), 1)
 
         async def look() -> None:
             await awaits
 
         with pytest.raises(asyncio.CancelledError):
             await asyncio.create_task(look())
-        await memory.look_up(1, RECORDS)
+        await memory.look_up(1, lines)
         job = make_job(1)
         past = memory.recall(1, job.line)
     assert past is not None

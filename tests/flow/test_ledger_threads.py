@@ -12,6 +12,7 @@ from batcher.flow.ledger.access import open_to_read
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.memory import Memory
 from tests.flow.ledgers import opened
+from tests.flow.runs import make_job
 
 
 async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +31,7 @@ async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(ledger: str, m
             return known(first, last)
 
     monkeypatch.setattr(reading, "known", slowly)
-    looking = asyncio.create_task(memory.look_up(1, 1))
+    looking = asyncio.create_task(memory.look_up(1, [make_job(1).line]))
     await asyncio.to_thread(began.wait)
     looking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -15,6 +15,7 @@ selection    which of them resubmit sends
 reopened     these as the input of a run
 settle       a person's word on records in doubt
 memory       what earlier runs have left
+moving       records out of the ledgers of earlier divisions, where the number of shards has changed
 windows      which records are declared, and how many more are to be
 runs         when each run began and ended, and how far it has read
 projecting   the thread that writes the files

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
 from batcher.errors import OutputFailed, SettingsError
 from batcher.flow.ledger.address import Address, is_database
+from batcher.flow.ledger.moving import Earlier
 from batcher.flow.ledger.sqlite.lock import Lock
 from batcher.flow.ledger.sqlite.lock import standing_still as file_standing_still
 from batcher.flow.ledger.sqlite.store import SqliteStore
@@ -30,6 +31,10 @@ class Hold(Protocol):
         """The ledger, for its writer to read: all that it has committed is there."""
         ...
 
+    def earlier(self) -> Earlier | None:
+        """What the ledgers of earlier divisions of the run still have, where they have anything."""
+        ...
+
     def on_lost(self, lost: Callable[[OutputFailed], None]) -> None:
         """Tell *lost*, on another thread, once another run has taken the right over."""
         ...
@@ -45,17 +50,26 @@ class Hold(Protocol):
     ) -> None: ...
 
 
-def hold(ledger: str, wait: float = 0.0, *, create: bool = False) -> Hold:
+def hold(
+    ledger: str,
+    wait: float = 0.0,
+    *,
+    create: bool = False,
+    bound: Mapping[str, str] | None = None,
+    closed: bool = False,
+) -> Hold:
     """The right to write *ledger*, from now on until it is let go of.
 
     Args:
         ledger: path or address.
         wait: seconds to wait for another run to end; blocks.
-        create: make it where there is none.
+        create: make it where there is none; in a database also as the first one of another division into shards.
+        bound: what the run is bound to, for that case.
+        closed: it may be one of an earlier division, which no run writes any more.
 
     Raises:
         LedgerInUse: another run has it still.
-        LedgerRefused: there is none, or it is no ledger of this format.
+        LedgerRefused: there is none, or it is no ledger of this format, or the run is divided otherwise.
         OutputFailed: it cannot be opened or made.
         SettingsError: what a database needs is not installed.
     """
@@ -63,7 +77,7 @@ def hold(ledger: str, wait: float = 0.0, *, create: bool = False) -> Hold:
         return Lock(ledger, wait, create=create)
     with _needing_the_extra():
         from batcher.flow.ledger.postgresql.lease import Lease
-    return Lease(Address.read(ledger), wait, create=create)
+    return Lease(Address.read(ledger), wait, create=create, bound=bound, closed=closed)
 
 
 def open_to_read(ledger: str) -> Store:
@@ -77,7 +91,7 @@ def open_to_read(ledger: str) -> Store:
     if not is_database(ledger):
         return SqliteStore(ledger)
     with _needing_the_extra():
-        from batcher.flow.ledger.postgresql.store import open_store
+        from batcher.flow.ledger.postgresql.reading import open_store
     return open_store(Address.read(ledger))
 
 
@@ -108,8 +122,10 @@ def is_written(ledger: str) -> bool:
     return is_leased(Address.read(ledger))
 
 
-def members(ledger: str) -> tuple[str, ...]:
+def members(ledger: str, *, empty: bool = False) -> tuple[str, ...]:
     """The ledgers that *ledger* names: itself, or those of all shards that a database has under its name.
+
+    Behind them come those of earlier divisions that hold something still, or, with *empty*, all of these.
 
     Raises:
         LedgerRefused: there is none.
@@ -118,8 +134,30 @@ def members(ledger: str) -> tuple[str, ...]:
     if not is_database(ledger) or (address := Address.read(ledger)).shard is not None:
         return (ledger,)
     with _needing_the_extra():
-        from batcher.flow.ledger.postgresql.finding import members_of
-    return members_of(address)
+        from batcher.flow.ledger.postgresql.reading import list_members
+    return list_members(address, empty=empty)
+
+
+@contextlib.contextmanager
+def open_together(ledgers: Sequence[str], *, empty: bool = False) -> Iterator[list[tuple[str, Store]]]:
+    """All that *ledgers* name, with where each is, to be read; where they are in one database as of one instant.
+
+    See ``members`` for *empty*.
+
+    Raises:
+        LedgerRefused: there is none, or it is no ledger of this format.
+        OutputFailed: one cannot be read.
+        SettingsError: what a database needs is not installed.
+    """
+    addresses = [Address.read(ledger) for ledger in ledgers if is_database(ledger)]
+    with contextlib.ExitStack() as stack:
+        if len(addresses) == len(ledgers) and len({address.connection for address in addresses}) == 1:
+            with _needing_the_extra():
+                from batcher.flow.ledger.postgresql.reading import open_together as open_of_one_instant
+            yield list(stack.enter_context(open_of_one_instant(addresses, empty=empty)))
+            return
+        places = [member for ledger in ledgers for member in members(ledger, empty=empty)]
+        yield [(place, stack.enter_context(contextlib.closing(open_to_read(place)))) for place in places]
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Where a ledger is: the path of a file, or the address of a database in which it is one of many.
 
-``postgresql://user@host/database?ledger=NAME&shard=I/N&lease=S``: name, shard and lease are ours, all else is libpq's,
-which also takes what is left out from the environment (``PGPASSWORD``, ``PGPASSFILE``, ``PGSERVICE``, …).
+``postgresql://user@host/database?ledger=NAME&shard=I/N&division=K&lease=S``: name, shard, division and lease are ours,
+all else is libpq's, which also takes what is left out from the environment (``PGPASSWORD``, ``PGPASSFILE``,
+``PGSERVICE``, …).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _SECRETS = ("password", "sslpassword")
 """Parameters of libpq that hold one."""
 _NAME = "default"
 _LEASE_S = 30.0
+_MOST_DIVISIONS = 9999
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
@@ -35,12 +37,14 @@ class Address:
         name: of the run's ledgers.
         shard: whose ledger, as ``I/N``; None for all of them, or the one of a run that has no shards.
         lease: seconds for which a writer that is not heard of keeps others out.
+        division: which of the run's divisions into shards, the first one is 1; None for the present one.
     """
 
     connection: str
     name: str
     shard: str | None
     lease: float
+    division: int | None = None
 
     @classmethod
     def read(cls, text: str) -> Address:
@@ -52,7 +56,7 @@ class Address:
         if not text.isprintable() or " " in text:
             raise ValueError("it holds a blank or a control character")
         base, _, query = text.partition("?")
-        ours = {"ledger": _NAME, "shard": "", "lease": str(_LEASE_S)}
+        ours = {"ledger": _NAME, "shard": "", "lease": str(_LEASE_S), "division": ""}
         theirs = []
         for parameter in filter(None, query.split("&")):
             name, _, value = parameter.partition("=")
@@ -70,6 +74,7 @@ class Address:
             ours["ledger"],
             ours["shard"] or None,
             _seconds(ours["lease"]),
+            _division(ours["division"]) if ours["division"] else None,
         )
 
     def __str__(self) -> str:
@@ -85,6 +90,8 @@ class Address:
             parameters.append(f"ledger={quote(self.name, safe='')}")
         if self.shard is not None:
             parameters.append(f"shard={self.shard}")
+        if self.division is not None:
+            parameters.append(f"division={self.division}")
         if self.lease != _LEASE_S:
             parameters.append(f"lease={self.lease:g}")
         return f"{base}?{'&'.join(parameters)}" if parameters else base
@@ -143,6 +150,12 @@ def _is_secret(parameter: str) -> bool:
 def _is_shard(text: str) -> bool:
     found = _SHARD.fullmatch(text)
     return found is not None and int(found[1]) < int(found[2])
+
+
+def _division(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST_DIVISIONS:
+        raise ValueError(f"division= is not from 1 to {_MOST_DIVISIONS}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -7,14 +7,15 @@ lock once a row, and wait as often to have it back.
 from __future__ import annotations
 
 import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import orjson
 
 from batcher.core.verdict import Outcome
 from batcher.flow.ledger.packing import Packer
+from batcher.flow.ledger.rows import Move
 from batcher.flow.ledger.runs import Reading
 
 Statement: TypeAlias = tuple[str, tuple[str | int | bytes, ...]]
@@ -26,6 +27,24 @@ _LINES = """INSERT INTO lines (results_end, rejects_end, results_of, rejects_of,
     ? + coalesce((SELECT results_end FROM lines ORDER BY id DESC LIMIT 1), 0),
     ? + coalesce((SELECT rejects_end FROM lines ORDER BY id DESC LIMIT 1), 0),
     ?, ?, ?, ?)"""
+
+
+class Moved(NamedTuple):
+    """What came with records out of the ledgers of earlier divisions.
+
+    Attributes:
+        results: their result lines.
+        rejects: their rejects lines.
+        results_of: whose result lines they are, by ordinal, in their order.
+        rejects_of: likewise.
+        outcomes: how many of the records have each outcome.
+    """
+
+    results: list[bytes]
+    rejects: list[bytes]
+    results_of: list[int]
+    rejects_of: list[int]
+    outcomes: Mapping[Outcome, int]
 
 
 @dataclass(slots=True)
@@ -45,6 +64,8 @@ class Commit:
         limit: the concurrency limit, where it has changed.
         reading: how far the run has read its input.
         account: what the run has to tell of itself.
+        moves: records that come out of the ledgers of earlier divisions; their intents are in *windows*.
+        moved: what came with them, once it is durable.
     """
 
     windows: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -58,6 +79,8 @@ class Commit:
     limit: int | None = None
     reading: Reading | None = None
     account: bytes | None = None
+    moves: list[Move] = field(default_factory=list)
+    moved: Moved | None = None
 
     def statements(self, packer: Packer) -> Iterator[Statement]:
         """What is to be executed for it, but for what ``runs`` keeps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from batcher.core.result import Origin
@@ -31,8 +32,8 @@ class Past(NamedTuple):
 class Recalls(Protocol):
     """Knows the past of each line of an input."""
 
-    async def look_up(self, first: int, count: int) -> None:
-        """Be ready to tell of *count* records from the run's number *first* on."""
+    async def look_up(self, first: int, lines: Sequence[Line]) -> None:
+        """Be ready to tell of the records of *lines*, from the run's number *first* on."""
         ...
 
     def recall(self, number: int, line: Line) -> Past | None:
@@ -52,6 +53,15 @@ class Recalls(Protocol):
         ...
 
 
+def another_line(line: Line) -> LedgerRefused:
+    """At the place of *line* the ledger knows another one."""
+    where = f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
+    return LedgerRefused(
+        f"{where} is not the one that the ledger knows: this is another input, or it was changed, if only by a "
+        f"blank line; use the input of the first run, or a new ledger"
+    )
+
+
 class Memory:
     """Tells for each line of the input, in its order, what the ledger knows of it.
 
@@ -68,11 +78,16 @@ class Memory:
         self._known: dict[int, Known] = {}
         self._reopened: dict[int, Reopened] = {}
 
-    async def look_up(self, first: int, count: int) -> None:
-        """Fetch what is known of *count* records from ordinal *first* on."""
+    async def look_up(self, first: int, lines: Sequence[Line]) -> None:
+        """Fetch what is known of the records of *lines*, from ordinal *first* on."""
         self._known, self._reopened = {}, {}
         if first <= self._last:
-            self._known, self._reopened = await asyncio.to_thread(self._read, first, first + count - 1)
+            self._known, self._reopened = await asyncio.to_thread(self._read, first, first + len(lines) - 1)
+
+    def learn(self, doubtful: Mapping[int, int], last: int) -> None:
+        """Records up to ordinal *last* have come to the ledger, and these among them may have been sent."""
+        self._doubtful |= doubtful
+        self._last = max(self._last, last)
 
     def recall(self, number: int, line: Line) -> Past | None:
         """What is known of a record: its outcome, or whether it may have been sent, or was opened again.
@@ -90,11 +105,7 @@ class Memory:
         for each in (known, reopened):
             expected = expected if each is None else each.hash
         if expected is not None and expected != mark(line.hash, line.number):
-            where = f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
-            raise LedgerRefused(
-                f"{where} is not the one that the ledger knows: this is another input, or it was changed, if only by a "
-                f"blank line; use the input of the first run, or a new ledger"
-            )
+            raise another_line(line)
         return past
 
     def end(self, records: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import queue
 import threading
 import time
@@ -29,12 +30,17 @@ def _unheard(_count: int, _size: int) -> None:
 
 
 class Durable(NamedTuple):
-    """What a commit holds: lines, how many results they are of, and the sum of those results' sizes."""
+    """What a commit holds: lines, how many results they are of, and the sum of those results' sizes.
+
+    Attributes:
+        earlier: they are of earlier runs, and have come from another ledger.
+    """
 
     results: Sequence[bytes]
     rejects: Sequence[bytes]
     ended: int
     size: int
+    earlier: bool = False
 
 
 class Projecting:
@@ -120,10 +126,13 @@ class Projecting:
     def _write(self, batch: Sequence[Durable]) -> None:
         if not self._failed:
             try:
-                self._projection.write(
-                    [line for durable in batch for line in durable.results],
-                    [line for durable in batch for line in durable.rejects],
-                )
+                for earlier, group in itertools.groupby(batch, lambda durable: durable.earlier):
+                    alike = list(group)
+                    write = self._projection.write_earlier if earlier else self._projection.write
+                    write(
+                        [line for durable in alike for line in durable.results],
+                        [line for durable in alike for line in durable.rejects],
+                    )
             except OutputFailed as error:
                 self._failed = True
                 self._tell(functools.partial(self._broken, error))

@@ -52,6 +52,19 @@ class Projection:
                 self._outputs["rejects"] = _open(store, "rejects", rejects, only_known=only_known)
             stack.pop_all()
 
+    def write_earlier(self, results: Sequence[bytes], rejects: Sequence[bytes]) -> None:
+        """The same of lines of earlier runs that have come from other ledgers: for files that have all, and no pipe.
+
+        Raises:
+            OutputFailed: they cannot be written.
+        """
+        told: tuple[tuple[Kind, Sequence[bytes]], ...] = (("results", results), ("rejects", rejects))
+        for kind, lines in told:
+            output = self._outputs.get(kind)
+            if lines and isinstance(output, _Continued):
+                output.write(b"".join(lines))
+                self.taken += 1
+
     def write(self, results: Sequence[bytes], rejects: Sequence[bytes]) -> None:
         """Write the lines of a commit that is durable.
 

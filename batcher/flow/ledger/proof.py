@@ -6,9 +6,9 @@ memory does not depend on how many there are.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -21,6 +21,7 @@ from batcher.flow.lines import BATCH_LINES, Line
 
 _OPEN_AGAIN = "no outcome, and opened again"
 _DOUBLED = "more than one result line, and the later ones do not say why"
+_TWICE = "in the ledgers of two divisions at once"
 SHOWN = 5
 """Places that are named of each kind of finding."""
 
@@ -49,15 +50,19 @@ class Proof:
         self.outcomes: Counter[Outcome] = Counter()
         self.findings: dict[str, tuple[int, list[str]]] = {}
 
-    def hear(self, lines: list[Line]) -> None:
-        """Compare the next records."""
+    def hear(self, lines: list[Line], elsewhere: Sequence[Sequence[Place]] = ()) -> None:
+        """Compare the next records, of which each may be in an earlier ledger instead, *elsewhere*."""
         first, last = self.records + 1, self.records + len(lines)
         known, reopened = self._known(first, last), self._store.reopened(first, last)
         told = self._told.between(first, last)
         accounted = []
+        rests = entries_of(elsewhere)
         for ordinal, line in enumerate(lines, first):
-            entry = _Entry(known.get(ordinal), reopened.get(ordinal), self._doubtful.get(ordinal), told.get(ordinal))
-            finding = entry.finding(line)
+            entry = Entry(known.get(ordinal), reopened.get(ordinal), self._doubtful.get(ordinal), told.get(ordinal))
+            others = rests[ordinal - first] if rests else []
+            if others and not any(part is not None for part in entry):
+                entry, others = others[0], others[1:]
+            finding = entry.finding(line) if not others else _TWICE
             if finding is not None:
                 self._find(
                     finding, f"line {line.number}" if line.input is None else f"line {line.number} of {line.input}"
@@ -98,6 +103,71 @@ class Proof:
         self.findings[kind] = (count + 1, places)
 
 
+class Rest:
+    """What a ledger of an earlier division still has, beside a run that goes on in other ones.
+
+    Args:
+        store: the ledger, which nobody may write meanwhile.
+
+    Attributes:
+        outcomes: how many of the records that were asked for have each outcome.
+
+    Raises:
+        LedgerRefused: it holds what is no result line, or no outcome.
+        OutputFailed: the temporary file cannot be written.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._told = _Lines(store)
+        self._doubtful = store.doubtful()
+        self._last = store.last()
+        self.outcomes: Counter[Outcome] = Counter()
+
+    def entries(self, ordinals: Collection[int]) -> dict[int, Entry]:
+        """All that is there of those of these records of which something is; each is asked for once."""
+        first, last = min(ordinals), max(ordinals)
+        if first > self._last:
+            return {}
+        known, reopened = self._store.known(first, last), self._store.reopened(first, last)
+        told = self._told.between(first, last)
+        every = {
+            each: Entry(known.get(each), reopened.get(each), self._doubtful.get(each), told.get(each))
+            for each in ordinals
+        }
+        found = {each: entry for each, entry in every.items() if any(part is not None for part in entry)}
+        self.outcomes.update(entry.known.outcome for entry in found.values() if entry.known is not None)
+        self._told.strike(found)
+        return found
+
+    def left(self, count: int) -> list[str]:
+        """What was not asked for, in words, once the input has ended with *count* lines of this shard."""
+        found = [f"line {line}" for line in self._told.left()]
+        if self._last > count:
+            found.append(f"record {self._last}")
+        if not found and self._store.counts() != {outcome: self.outcomes[outcome] for outcome in Outcome}:
+            found.append("its totals")
+        return found
+
+    def close(self) -> None:
+        """Let go of the temporary file."""
+        self._told.close()
+
+
+Place: TypeAlias = tuple[Rest, int]
+"""Where a record may be: which ledger of an earlier division, and its ordinal there."""
+
+
+def entries_of(elsewhere: Sequence[Sequence[Place]]) -> list[list[Entry]]:
+    """For each record what there is of it elsewhere."""
+    asked: defaultdict[Rest, list[int]] = defaultdict(list)
+    for places in elsewhere:
+        for rest, ordinal in places:
+            asked[rest].append(ordinal)
+    found = {rest: rest.entries(ordinals) for rest, ordinals in asked.items()}
+    return [[found[rest][ordinal] for rest, ordinal in places if ordinal in found[rest]] for places in elsewhere]
+
+
 class _Last(NamedTuple):
     """What the last result line of a record says, and how many of its lines are one too many."""
 
@@ -107,7 +177,7 @@ class _Last(NamedTuple):
     doubled: int
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
     """All that a ledger holds of one record."""
 
     known: Known | None

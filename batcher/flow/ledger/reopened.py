@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from batcher.core.result import Origin
 from batcher.flow.ledger.memory import Past
@@ -51,7 +52,7 @@ class Reopened:
         """Stop; the ledger is let go of by whoever opened it."""
         self.stop()
 
-    async def look_up(self, first: int, count: int) -> None:
+    async def look_up(self, first: int, lines: Sequence[Line]) -> None:
         """It is known already."""
 
     def recall(self, _number: int, _line: Line) -> Past:

@@ -46,6 +46,24 @@ class OpenAgain(NamedTuple):
     raw: bytes | None
 
 
+class Move(NamedTuple):
+    """A record that is to leave the ledger of an earlier division for the one that is written.
+
+    Attributes:
+        ledger: number of the ledger where it is.
+        was: its ordinal there.
+        ordinal: its ordinal here.
+        hash: what it is known by.
+        sent: it may have been sent and has no outcome.
+    """
+
+    ledger: int
+    was: int
+    ordinal: int
+    hash: int
+    sent: bool
+
+
 def place(origin: Origin) -> str:
     """Where a record stood, in words."""
     return f"line {origin.line}" if origin.input is None else f"line {origin.line} of {origin.input}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batcher.errors import LedgerRefused
-from batcher.flow.ledger.access import open_to_read
+from batcher.flow.ledger.access import open_together
 from batcher.flow.ledger.store import Store
 from batcher.values import Shard
 
@@ -38,12 +38,16 @@ class Twice(NamedTuple):
 class Shards:
     """Ledgers of one run.
 
+    Where a run was divided anew, its shards take over what the ledgers before them have: until each has read its input
+    to the end some records are still in these.
+
     Attributes:
         count: how many shards the run has.
         by: how it is divided, ``key`` or ``range``.
         members: a ledger of each shard that has one, in the order of the shards.
         missing: shards without a ledger.
         twice: ledgers of shards that have one among the members already.
+        earlier: ledgers of earlier divisions of the run.
     """
 
     count: int
@@ -51,6 +55,12 @@ class Shards:
     members: tuple[Member, ...]
     missing: tuple[Shard, ...]
     twice: tuple[Twice, ...]
+    earlier: tuple[Member, ...] = ()
+
+    @property
+    def all(self) -> tuple[Member, ...]:
+        """Those of earlier divisions too."""
+        return (*self.members, *self.earlier)
 
     def refuse_twice(self) -> None:
         """Raise ``LedgerRefused`` where a shard would be counted twice."""
@@ -59,35 +69,51 @@ class Shards:
 
 
 @contextlib.contextmanager
-def open_shards(paths: Sequence[str]) -> Iterator[Shards]:
-    """The ledgers at *paths*, open for reading.
+def open_shards(paths: Sequence[str], *, empty: bool = False) -> Iterator[Shards]:
+    """The ledgers at *paths*, or of all shards of the runs at these addresses, open for reading.
+
+    With *empty* also those of earlier divisions that hold nothing any more.
 
     Raises:
         LedgerRefused: one is no ledger or a damaged one, or they are not of one run; the first difference is named.
         OutputFailed: one cannot be read.
     """
-    with contextlib.ExitStack() as stack:
-        found: dict[int, Member] = {}
-        twice = []
-        first, count, by = None, 0, ""
-        for path in paths:
-            store = stack.enter_context(contextlib.closing(open_to_read(path)))
-            told = shard_of(store)
-            if told is None:
-                raise LedgerRefused(
-                    f"the ledger {store.name} is of a whole run: only shards of one run are told together"
-                )
-            shard, way = told
-            if first is None:
-                first, count, by = store, shard.count, way
-            _compare(first, store)
-            if (shard.count, way) != (count, by):
-                raise _differ(store, f"{shard.count} shards by {way}", first, f"{count} by {by}")
-            if (other := found.get(shard.index)) is not None:
-                twice.append(Twice(shard, (other.store.name, store.name)))
-            found.setdefault(shard.index, Member(path, store, shard))
-        missing = tuple(Shard(index, count) for index in range(count) if index not in found)
-        yield Shards(count, by, tuple(found[index] for index in sorted(found)), missing, tuple(twice))
+    with open_together(paths, empty=empty) as opened:
+        present = max((store.division for _, store in opened), default=1)
+        yield _together(
+            [each for each in opened if each[1].division == present],
+            [each for each in opened if each[1].division < present],
+        )
+
+
+def _together(opened: Sequence[tuple[str, Store]], before: Sequence[tuple[str, Store]]) -> Shards:
+    """The ledgers of one division, and those of the ones *before* it."""
+    found: dict[int, Member] = {}
+    twice = []
+    first, count, by = None, 0, ""
+    for path, store in opened:
+        shard, way = _shard_of_some(store)
+        if first is None:
+            first, count, by = store, shard.count, way
+        _compare(first, store)
+        if (shard.count, way) != (count, by):
+            raise _differ(store, f"{shard.count} shards by {way}", first, f"{count} by {by}")
+        if (other := found.get(shard.index)) is not None:
+            twice.append(Twice(shard, (other.store.name, store.name)))
+        found.setdefault(shard.index, Member(path, store, shard))
+    missing = tuple(Shard(index, count) for index in range(count) if index not in found)
+    earlier = tuple(Member(path, store, _shard_of_some(store)[0]) for path, store in before)
+    return Shards(count, by, tuple(found[index] for index in sorted(found)), missing, tuple(twice), earlier)
+
+
+def _shard_of_some(store: Store) -> tuple[Shard, str]:
+    """The shard of *store*, one of several ledgers; a whole run is one of them only where it was divided anew."""
+    told = shard_of(store)
+    if told is not None:
+        return told
+    if not store.divided:
+        raise LedgerRefused(f"the ledger {store.name} is of a whole run: only shards of one run are told together")
+    return Shard(0, 1), "key"
 
 
 def shard_of(store: Store) -> tuple[Shard, str] | None:

@@ -55,7 +55,11 @@ class Store(Lines, abc.ABC):
 
     Attributes:
         name: by which people know it.
+        division: which of its run's divisions into shards it belongs to, the first one is 1.
+        divided: that is not its only one.
     """
+
+    division, divided = 1, False
 
     def __init__(self, name: str, mine: str, listed: str) -> None:
         self.name = name

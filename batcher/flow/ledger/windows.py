@@ -47,6 +47,13 @@ class Windows:
             of[job.ordinal] = number
         self._changed.add(number)
 
+    def adopt(self, records: Mapping[int, int]) -> None:
+        """Put *records*, ordinal → hash, that may have been sent, into the window that the next commit begins."""
+        if records:
+            self._windows.setdefault(self._next, {}).update(records)
+            self._of.update(dict.fromkeys(records, self._next))
+            self._changed.add(self._next)
+
     def settle(self, ordinal: int) -> int | None:
         """Take a record out, and give back its hash; None where it is in none."""
         number = self._of.pop(ordinal, None)

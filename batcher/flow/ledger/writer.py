@@ -17,10 +17,10 @@ from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed, RunAborted
 from batcher.flow.job import Job
-from batcher.flow.ledger.commit import Commit
+from batcher.flow.ledger.commit import Commit, Moved
 from batcher.flow.ledger.projecting import Durable, Projecting
 from batcher.flow.ledger.projection import Projection
-from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.rows import Move, mark
 from batcher.flow.ledger.runs import Reading
 from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.windows import Pace, Windows
@@ -29,17 +29,20 @@ _GATHER = 0.02
 """Seconds for which outcomes alone wait for more; intents never wait."""
 
 
+_UNWRITTEN = "the ledger cannot be written"
+
 _Told: TypeAlias = tuple[Result, bytes, bytes]
 """A result, its line, and its rejects line; nothing where it has none."""
 
 
 class _Batch(NamedTuple):
-    """What a commit carries, who waits for it, how many results it holds, and the sum of their sizes."""
+    """What a commit carries, who waits for it, how many results it holds, their size, and who waits for moves."""
 
     commit: Commit
     declared: list[Job]
     ended: int
     size: int
+    moving: list[asyncio.Future[Moved]]
 
 
 class LedgerWriter:
@@ -78,13 +81,15 @@ class LedgerWriter:
         self._ended: list[_Told] = []
         self._declared: list[Job] = []
         self._size = 0
+        self._moves: list[Move] = []
+        self._moving: list[asyncio.Future[Moved]] = []
         self._under_way: tuple[Future[None], _Batch] | None = None
         self._told: tuple[object, ...] = ()
         self._tell_declared: Callable[[Sequence[Job]], None] = lambda _jobs: None
         self._tell_broken: Callable[[OutputFailed], None] = lambda _error: None
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._finished = False
+        self._finished = self._broken_off = False
         self.reading: Callable[[], Reading | None] = lambda: None
         self.account: Callable[[], bytes | None] = lambda: None
         self.patient: Callable[[], bool] = lambda: True
@@ -123,6 +128,21 @@ class LedgerWriter:
         self._windows.settle(job.ordinal)
         job.declared = False
         self._something.set()
+
+    async def move(self, moves: Sequence[Move]) -> Moved:
+        """Take records over from the ledgers of earlier divisions; what came with them, once that is durable.
+
+        Raises:
+            OutputFailed: it cannot be written.
+        """
+        if self._broken_off:
+            raise OutputFailed(_UNWRITTEN)
+        moved: asyncio.Future[Moved] = asyncio.get_running_loop().create_future()
+        self._moves += moves
+        self._moving.append(moved)
+        self._something.set()
+        self._urgent.set()
+        return await moved
 
     # Results
 
@@ -192,8 +212,18 @@ class LedgerWriter:
             self._observer.notice(Committed(now - began, len(batch.commit.records)))
             for job in batch.declared:
                 job.declared = True
-            projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
+            self._project(projecting, batch)
             self._tell_declared(batch.declared)
+
+    def _project(self, projecting: Projecting, batch: _Batch) -> None:
+        """Let what is durable be written to files, and tell of what was moved."""
+        moved = batch.commit.moved
+        if moved is not None:
+            projecting.put(Durable(moved.results, moved.rejects, 0, 0, earlier=True))
+            for future in batch.moving:
+                if not future.done():
+                    future.set_result(moved)
+        projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
 
     async def _gather(self) -> None:
         """Let outcomes alone wait a moment for more."""
@@ -204,6 +234,8 @@ class LedgerWriter:
 
     def _take(self) -> _Batch:
         commit = self._settle(self._ended)
+        commit.moves = self._moves
+        self._windows.adopt({move.ordinal: move.hash for move in self._moves if move.sent})
         # Windows go to the thread as they are now: they may change while they are being written.
         commit.windows = self._windows.take()
         accounted, limit = self._projection.accounted(), self._limit()
@@ -211,8 +243,9 @@ class LedgerWriter:
             self._told = accounted, limit
             commit.accounted, commit.limit = accounted, limit
         commit.reading, commit.account = self.reading(), self.account()
-        batch = _Batch(commit, self._declared, len(self._ended), self._size)
+        batch = _Batch(commit, self._declared, len(self._ended), self._size, self._moving)
         self._ended, self._declared, self._size = [], [], 0
+        self._moves, self._moving = [], []
         return batch
 
     def _settle(self, ended: Sequence[_Told]) -> Commit:
@@ -238,22 +271,28 @@ class LedgerWriter:
 
     def _break_off(self, projecting: Projecting) -> None:
         """Bring what is known into the ledger, and what it holds into the files; blocks, for nothing goes on anyway."""
+        self._broken_off = True
         batches = []
         if self._under_way is not None:
             future, batch = self._under_way
             if future.exception() is None:
-                projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
+                self._project(projecting, batch)
             else:
                 batches.append(batch)
             for job in batch.declared:  # nobody was told, so none of them was sent
                 self._windows.settle(job.ordinal)
         for job in self._declared:
             self._windows.settle(job.ordinal)
+        # What was not begun to be moved stays where it is.
+        self._moves, moving, self._moving = [], self._moving, []
         batches.append(self._take())
         with contextlib.suppress(RunAborted):  # as told already, or the run ends with worse
             for batch in batches:
                 self._store.commit(batch.commit)
-                projecting.put(Durable(batch.commit.results, batch.commit.rejects, batch.ended, batch.size))
+                self._project(projecting, batch)
+        for waiting in (*moving, *(each for batch in batches for each in batch.moving)):
+            if not waiting.done():
+                waiting.set_exception(OutputFailed(_UNWRITTEN))
         projecting.finish()
         if projecting.join_now():
             with contextlib.suppress(RunAborted):

@@ -18,18 +18,20 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 import psycopg
 
-from batcher.errors import LedgerInUse, LedgerRefused, OutputFailed, RunAborted
+from batcher.errors import LedgerInUse, OutputFailed, RunAborted
 from batcher.flow.ledger.address import Address
 from batcher.flow.ledger.postgresql import schema
+from batcher.flow.ledger.postgresql.dividing import enter, refuse_closed
+from batcher.flow.ledger.postgresql.earlier import Earlier
 from batcher.flow.ledger.postgresql.finding import patience_of, the_one
 from batcher.flow.ledger.postgresql.session import Connection, Session
-from batcher.flow.ledger.postgresql.standing import LOOKING, Standing, end_sessions, standing
+from batcher.flow.ledger.postgresql.standing import Standing, end_sessions, in_the_way, standing
 from batcher.flow.ledger.postgresql.store import PostgresStore, Writer, lost
 
 _LOOK = 0.1
@@ -51,17 +53,29 @@ class Lease:
     Args:
         address: of the ledger.
         wait: seconds to wait for another run to end; blocks.
-        create: make the ledger where there is none, and the tables.
+        create: make the ledger where there is none, and the tables; if need be in the next division of its run.
+        bound: what such a division is bound to.
+        closed: it may be one of an earlier division.
 
     Raises:
         LedgerInUse: another run has it still.
-        LedgerRefused: there is none, or the database's ledgers are of another format.
+        LedgerRefused: there is none, or it is closed, or the run cannot be divided so, or the database's ledgers are of
+            another format.
         OutputFailed: the database does not let us.
         SettingsError: the address names several.
     """
 
-    def __init__(self, address: Address, wait: float, *, create: bool) -> None:
+    def __init__(
+        self,
+        address: Address,
+        wait: float,
+        *,
+        create: bool,
+        bound: Mapping[str, str] | None = None,
+        closed: bool = False,
+    ) -> None:
         self._address = address
+        self._closed = closed
         self._patience = patience_of(address)
         self._session = Session(address, self._patience, "written", self._come_back)
         self._used = threading.Lock()
@@ -73,10 +87,9 @@ class Lease:
             stack.callback(self._session.close)
             if create:
                 schema.make(self._session)
-                self._session.do(self._enter)
             schema.check(self._session)
-            self._ledger, _ = the_one(self._session, address)
-            self._take_within(wait)
+            self._ledger = 0 if create else the_one(self._session, address).id
+            self._take_within(wait, bound or {})
             stack.pop_all()
         self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._renewing.start()
@@ -89,6 +102,15 @@ class Lease:
     def read(self) -> PostgresStore:
         """The ledger, to be read by its writer."""
         return PostgresStore(Session(self._address, self._patience, "read"), self._ledger)
+
+    def earlier(self) -> Earlier | None:
+        """What the ledgers of earlier divisions still have, where they have anything."""
+        session = Session(self._address, self._patience, "read")
+        earlier = Earlier(session, self._address, self._ledger)
+        if not earlier.ledgers:
+            earlier.close()
+            return None
+        return earlier
 
     def on_lost(self, lost: Callable[[OutputFailed], None]) -> None:
         """Tell *lost*, on another thread, once another run has taken it over, or the database is gone for good."""
@@ -114,38 +136,28 @@ class Lease:
 
     # Beginning
 
-    def _enter(self, db: Connection) -> None:
-        """Make the row of the ledger where there is none.
-
-        Raises:
-            LedgerRefused: the name belongs to a run that is divided otherwise.
-        """
-        name, shard = self._address.name, self._address.shard or ""
-        with db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(hashtextextended('veetro-batch: entering ' || %s, 0))", (name,))
-            others = [other for (other,) in db.execute("SELECT shard FROM ledger WHERE name = %s", (name,))]
-            if shard in others:
-                return
-            for other in others:
-                if other.partition("/")[2] != shard.partition("/")[2]:
-                    raise LedgerRefused(
-                        f"the ledger {self._address} would stand beside {_division(other)} of the same name, and this"
-                        f" run has {_division(shard)}: give it another name, with ledger=NAME behind the ?"
-                    )
-            db.execute("INSERT INTO ledger (name, shard) VALUES (%s, %s)", (name, shard))
-
-    def _take_within(self, wait: float) -> None:
+    def _take_within(self, wait: float, bound: Mapping[str, str]) -> None:
         now = time.monotonic()
         until = now + max(wait, _GLANCE)
-        while (other := self._session.do(self._take)) is not None:
+        while (other := self._session.do(lambda db: self._begin(db, bound))) is not None:
             if time.monotonic() >= until:
                 waited = f" after {wait:g} s" if wait else ""
                 who = f" (it is {other.holder})" if other.live else ""
+                place = "" if self._ledger else ", or one in whose place it comes"
                 raise LedgerInUse(
-                    f"another run is writing the ledger {self._address}{waited}; --ledger-wait S waits so many seconds"
-                    f" for its end{who}"
+                    f"another run is writing the ledger {self._address}{place}{waited}; --ledger-wait S waits so many"
+                    f" seconds for its end{who}"
                 )
             time.sleep(_LOOK)
+
+    def _begin(self, db: Connection, bound: Mapping[str, str]) -> Standing | None:
+        """Enter the run where the ledger is to be made, and take it; who has it instead, where that cannot be."""
+        if not self._ledger:
+            entered = enter(db, self._address, bound, _me())
+            if isinstance(entered, Standing):
+                return entered
+            self._ledger = entered
+        return self._take(db)
 
     def _take(self, db: Connection) -> Standing | None:
         """Take the ledger; who has it instead, where that cannot be."""
@@ -156,12 +168,11 @@ class Lease:
             end_sessions(db, self._ledger, before.epoch)
         try:
             with db.transaction():
-                query = f"SELECT pg_try_advisory_xact_lock({LOOKING})"
-                [(free,)] = db.execute(query, (self._ledger,)).fetchall()
-                db.execute("SELECT FROM ledger WHERE id = %s FOR UPDATE", (self._ledger,))
-                now = standing(db, self._ledger)
-                if now.live or not free:
-                    return now
+                other = in_the_way(db, self._ledger)
+                if not self._closed:  # it may just have been
+                    refuse_closed(db, self._ledger, self._address)
+                if other is not None:
+                    return other
                 values = (_me(), self._address.lease, self._ledger)
                 [(epoch,)] = db.execute(_TAKE, values).fetchall()
                 db.execute("SELECT pg_advisory_lock_shared(presence(%s, %s))", (self._ledger, epoch))
@@ -205,10 +216,6 @@ class Lease:
     def _let_go(self, db: Connection) -> None:
         query = "UPDATE ledger SET expires = '-infinity' WHERE id = %s AND epoch = %s"
         db.execute(query, (self._ledger, self._epoch))
-
-
-def _division(shard: str) -> str:
-    return f"{shard.partition('/')[2]} shards" if shard else "a whole run"
 
 
 def _me() -> str:

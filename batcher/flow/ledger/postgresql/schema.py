@@ -5,7 +5,8 @@ They are those of ``batcher.flow.ledger.store``, with the number of the ledger t
 takes the next one, and a commit under an earlier one is refused by ``fence``. ``commits`` and ``mark`` tell which
 commit was the last, by number and content, so that a writer who has not heard what became of its own can look. Until
 ``expires`` no other writer may begin, unless the present one is known to be gone: its sessions hold the advisory lock
-``presence`` in the server that was started at ``server``.
+``presence`` in the server that was started at ``server``. A run that is divided into another number of shards has new
+ledgers, of the next ``division``; those of the earlier ones are ``closed``: no run begins to write them any more.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ _STATEMENTS = (
         epoch bigint NOT NULL DEFAULT 0, holder text NOT NULL DEFAULT '',
         expires timestamptz NOT NULL DEFAULT '-infinity', server timestamptz,
         commits bigint NOT NULL DEFAULT 0, mark bigint NOT NULL DEFAULT 0,
-        UNIQUE (name, shard)
+        division integer NOT NULL DEFAULT 1, closed boolean NOT NULL DEFAULT false,
+        UNIQUE (name, division, shard)
     )""",
     """CREATE TABLE meta (
         ledger integer REFERENCES ledger ON DELETE CASCADE, name text, value text NOT NULL, PRIMARY KEY (ledger, name)

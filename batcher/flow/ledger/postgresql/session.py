@@ -27,9 +27,11 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 1.0
 _BEGIN = """SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false),
+    set_config('default_transaction_isolation', 'read committed', false),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)"""
-"""What is committed is on the disk of the database, whatever it does for others."""
+"""What is committed is on the disk of the database, and who has waited for a lock sees what the one before has done,
+whatever the database does for others."""
 _BEGINNING = ("starting up", "shutting down", "in recovery mode")
 """A database that is about to come is waited for, also by who has not been there before."""
 _LOCK_S = 5
@@ -119,7 +121,10 @@ class Session:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """What is read within is of one instant."""
+        """What is read within is of one instant; within another one, of that one's."""
+        if self.steady:
+            yield
+            return
         self.do(lambda db: db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         self.steady = True
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import psycopg
@@ -11,7 +12,7 @@ import psycopg
 from batcher.errors import LedgerRefused
 from batcher.flow.ledger.address import Address
 from batcher.flow.ledger.postgresql import schema
-from batcher.flow.ledger.postgresql.finding import patience_of, the_one
+from batcher.flow.ledger.postgresql.finding import matching, patience_of, the_one
 from batcher.flow.ledger.postgresql.session import Connection, Session
 
 _HOLDS = """locktype = 'advisory' AND objsubid = 1
@@ -67,13 +68,26 @@ def end_sessions(db: Connection, ledger: int, epoch: int) -> None:
         db.execute(_END_SESSIONS, (ledger, epoch))
 
 
+def in_the_way(db: Connection, ledger: int) -> Standing | None:
+    """Who keeps *ledger* from being taken; None for nobody, and until the present transaction ends nobody can be."""
+    [(free,)] = db.execute(f"SELECT pg_try_advisory_xact_lock({LOOKING})", (ledger,)).fetchall()
+    db.execute("SELECT FROM ledger WHERE id = %s FOR UPDATE", (ledger,))
+    now = standing(db, ledger)
+    return now if now.live or not free else None
+
+
+def _is_any_live(db: Connection, address: Address) -> bool:
+    found = matching(db, address) or matching(db, replace(address, shard=None, division=None))
+    return any(standing(db, row.id).live for row in found)
+
+
 @contextlib.contextmanager
 def standing_still(address: Address) -> Iterator[bool]:
     """Whether no run writes the ledger at *address*; if so none can begin to within the block."""
     session = Session(address, patience_of(address), "read")
     with contextlib.closing(session):
         schema.check(session)
-        ledger, _ = the_one(session, address)
+        ledger = the_one(session, address).id
         query = f"SELECT pg_try_advisory_lock_shared({LOOKING})"
         [(held,)] = session.do(lambda db: db.execute(query, (ledger,)).fetchall())
         session.steady = True  # the lock would be gone with the connection
@@ -81,9 +95,8 @@ def standing_still(address: Address) -> Iterator[bool]:
 
 
 def is_written(address: Address) -> bool:
-    """Whether a run writes the ledger at *address*."""
+    """Whether a run writes the ledger at *address*; where it is not there yet, one of those before it."""
     session = Session(address, patience_of(address), "read", primary=False)
     with contextlib.closing(session):
         schema.check(session)
-        ledger, _ = the_one(session, address)
-        return session.do(lambda db: standing(db, ledger)).live
+        return session.do(lambda db: _is_any_live(db, address))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
@@ -17,17 +19,18 @@ import psycopg
 
 from batcher.core.result import Origin
 from batcher.errors import LedgerLost, LedgerRefused, OutputFailed
-from batcher.flow.ledger.address import Address
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.packing import Packer
 from batcher.flow.ledger.postgresql import schema
-from batcher.flow.ledger.postgresql.finding import patience_of, the_one
+from batcher.flow.ledger.postgresql.finding import Row
+from batcher.flow.ledger.postgresql.moving import Reaches, take
 from batcher.flow.ledger.postgresql.session import Connection, Session
 from batcher.flow.ledger.postgresql.statements import KEEP, values_of
 from batcher.flow.ledger.rows import OpenAgain, place
 from batcher.flow.ledger.store import Store
 
 _MANY = 500
+_IS_NEXT = "SELECT 1 FROM ledger WHERE (id, epoch) = (%s, %s) AND commits = %s - 1"
 _OPEN = """
     WITH given (ordinal, hash, origin, raw) AS (
             SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bytea[])
@@ -75,16 +78,23 @@ class PostgresStore(Store):
         session: with the database; its tables are there.
         ledger: which of its ledgers.
         writer: who writes it; None for reading.
+        name: by which people know it; else that of the session.
+        row: more of it, where that is known.
     """
 
-    def __init__(self, session: Session, ledger: int, writer: Writer | None = None) -> None:
+    def __init__(
+        self, session: Session, ledger: int, writer: Writer | None = None, *, name: str = "", row: Row | None = None
+    ) -> None:
         super().__init__(
-            session.name, f"ledger = {ledger}", "(SELECT value::bigint FROM json_array_elements_text(?::json))"
+            name or session.name, f"ledger = {ledger}", "(SELECT value::bigint FROM json_array_elements_text(?::json))"
         )
+        if row is not None:
+            self.division, self.divided = row.division, row.closed or row.division > 1
         self._session = session
         self._ledger = ledger
         self._writer = writer
         self._me = secrets.randbits(62)
+        self._reaches: defaultdict[int, Reaches] = defaultdict(Reaches)
         self._packer = Packer()
         self._number = self._last_commit()
 
@@ -124,9 +134,30 @@ class PostgresStore(Store):
         self._write(bind)
 
     def commit(self, commit: Commit) -> None:
-        """Make *commit* durable in one round trip."""
+        """Make *commit* durable in one round trip; in several where records move."""
         values = values_of(commit, self._packer)  # what costs time without the database comes before it
+        if commit.moves:
+            mark = hash((self._me, values, *commit.moves))
+            self._fenced(lambda db, fence: self._move(db, fence, commit), mark)
+            return
         self._fenced(lambda db, fence: db.execute(KEEP, (*fence, *values)), hash((self._me, values)))
+
+    def _move(self, db: Connection, fence: _Fence, commit: Commit) -> None:
+        """Make a *commit* durable that brings records out of earlier ledgers."""
+        with db.transaction():
+            if not db.execute(_IS_NEXT, fence[:3]).fetchone():
+                # They may have moved already, in a commit whose answer was lost: so it is refused before it looks.
+                db.execute("SELECT fence(%s, %s, %s, %s, %s)", fence)
+            moved = take(db, self._ledger, commit.moves, self._reaches, self._packer)
+            both = replace(
+                commit,
+                results=moved.results + commit.results,
+                rejects=moved.rejects + commit.rejects,
+                results_of=moved.results_of + commit.results_of,
+                rejects_of=moved.rejects_of + commit.rejects_of,
+            )
+            db.execute(KEEP, (*fence, *values_of(both, self._packer)))
+            commit.moved = moved
 
     def begin_run(self, now: float, earlier: int, *, again: bool) -> None:
         """A run begins."""
@@ -249,19 +280,3 @@ def lost(name: str, holder: str) -> LedgerLost:
 def _placed(query: str) -> bytes:
     """*query* as psycopg takes it."""
     return query.replace("?", "%s").encode()
-
-
-def open_store(address: Address) -> PostgresStore:
-    """The ledger at *address*, to be read.
-
-    Raises:
-        LedgerRefused: there is none.
-        OutputFailed: the database cannot be read.
-    """
-    session = Session(address, patience_of(address), "read", primary=False)
-    with contextlib.ExitStack() as stack:
-        stack.callback(session.close)
-        schema.check(session)
-        store = PostgresStore(session, the_one(session, address)[0])
-        stack.pop_all()
-    return store

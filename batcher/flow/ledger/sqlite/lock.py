@@ -73,6 +73,9 @@ class Lock:
         """The ledger, for its writer to read."""
         return SqliteStore(self._path)
 
+    def earlier(self) -> None:
+        """A file is of one division alone."""
+
     def on_lost(self, lost: Callable[[OutputFailed], None]) -> None:
         """Nobody can take a lock over while its process lives."""
 
