@@ -42,6 +42,8 @@ class LeafType:
         optional: an absent value is left out of the envelope, which the service takes for null; only for
             quoted types.
         usual: the values that are nearly all.
+        plain: regular expression, without groups, of UTF-8 texts in JSON (within the quotes, for quoted types) that are
+            their own texts in XML: of most usual values. What characters bytes above 127 make it leaves to others.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LeafType:
     answer: str
     to_json: Callable[[str], Any]
     usual: Usual
+    plain: bytes
     quoted: bool = True
     optional: bool = False
 
@@ -166,13 +169,14 @@ def _boolean_to_json(text: str) -> Any:
 
 # Dates
 
-# Nearly all dates are of this form, which knows the calendar but for the 29th of February, and needs no arithmetic:
-# without an offset no instant leaves the years that the service knows, but by rounding in the very last one.
+# Nearly all dates are of this form, which knows the calendar but for the 29th of February, and needs no arithmetic: no
+# offset leads from the years 1000 to 8999 out of those that the service knows. With the least value that .NET has.
 _PLAIN_DATE = (
-    r"(?:[1-8][0-9]{3}|0001)-"
+    r"(?:[1-8][0-9][0-9][0-9]-"
     r"(?:0[13578]-(?:0[1-9]|[12][0-9]|3[01])|1[02]-(?:0[1-9]|[12][0-9]|3[01])|0[469]-(?:0[1-9]|[12][0-9]|30)"
     r"|11-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]++)?+Z?+"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(?:Z|\.[0-9]++Z?+|(?:\.[0-9]++)?+[+-](?:0[0-9]|1[0-3]):[0-5][0-9]|)|0001-01-01T00:00:00Z?+)"
 )
 _is_plain_date = re.compile(_PLAIN_DATE).fullmatch
 _read_date = re.compile(
@@ -231,7 +235,9 @@ def _enumeration(text: str, members: tuple[str, ...]) -> LeafType:
                 "bad_enum", f"{_quote(value)} is none of {', '.join(members)}{_meant(value, members)}"
             ) from None
 
-    return LeafType(text, to_xml, str, r"[A-Za-z0-9_]++", str, Usual(f"type({{v}}) is str and {{v}} in {members!r}"))
+    usual = Usual(f"type({{v}}) is str and {{v}} in {members!r}")
+    plain = b"(?:%b)" % "|".join(members).encode()
+    return LeafType(text, to_xml, str, r"[A-Za-z0-9_]++", str, usual, plain)
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str | None:
@@ -277,11 +283,24 @@ _USUAL_STRING = Usual(
     names={"find_special": _find_special},
 )
 
+_PLAIN_INT = rb"(?:[1-9][0-9]{0,8}+|0|-[1-9][0-9]{0,8}+)"
+_PLAIN_BOOLEAN = b"(?:true|false)"
+# The set says what is allowed, since one with ^ takes longer. What begins with a blank may be nothing else; the other
+# white space that XML's readers would drop stands behind a backslash in JSON.
+_PLAIN_STRING = rb"(?! )[ !#-%'-;=?-\[\]-\xff]*+"
+
 _TYPES = {
     leaf.name: leaf
     for leaf in (
         LeafType(
-            "int", _int_to_xml, _int_from_text, r"(?:0|-?[1-9][0-9]{0,9}+)", _int_to_json, _USUAL_INT, quoted=False
+            "int",
+            _int_to_xml,
+            _int_from_text,
+            r"(?:0|-?[1-9][0-9]{0,9}+)",
+            _int_to_json,
+            _USUAL_INT,
+            _PLAIN_INT,
+            quoted=False,
         ),
         LeafType(
             "boolean",
@@ -290,9 +309,10 @@ _TYPES = {
             r"(?:true|false)",
             _boolean_to_json,
             _USUAL_BOOLEAN,
+            _PLAIN_BOOLEAN,
             quoted=False,
         ),
-        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]++", str, _USUAL_DATE),
+        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]++", str, _USUAL_DATE, _PLAIN_DATE.encode()),
         LeafType(
             "string",
             _string_to_xml,
@@ -300,6 +320,7 @@ _TYPES = {
             '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*+',  # possessive: nothing of a value is ever given back
             str,
             _USUAL_STRING,
+            _PLAIN_STRING,
             optional=True,
         ),
     )

@@ -1,9 +1,11 @@
 """The envelope of a usual record in one expression: a function written for one template, and compiled at the start.
 
-Nearly every record has every field, with a plain value of the right type or null where null is allowed. For these the
-function asks one condition of all fields and puts their texts between the literal pieces: twice as fast as going from
-leaf to leaf. For any other record it says None, and the way from leaf to leaf finds out what is unusual or wrong. It
-accepts nothing that the other way would write differently, and a property test compares the two.
+A line that no layout matches (``core/layout``), since its fields stand in an order of its own or a text has a backslash
+in it, was parsed. Nearly every such record has every field, with a value of the right type or null where null is
+allowed. For these the function asks one condition of all fields and puts their texts between the literal pieces: twice
+as fast as going from leaf to leaf, which would make such lines the dear ones. For any other record it says None, and
+the way from leaf to leaf finds out what is unusual or wrong. It accepts nothing that the other way would write
+differently, and a property test compares the two.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
+from batcher.core.layout import Field, Layouts
 from batcher.core.leaf import LeafType, did_you_mean, leaf_type
 from batcher.core.quick import Place, compile_quick
 from batcher.core.soap import Soap
@@ -157,6 +158,10 @@ class Template:
         self._quoted = sum(slot.quoted for slot in self._slots)
         self._quick = compile_quick(tuple(self._places()), self._parts[-1])
 
+    def layouts(self) -> Layouts:
+        """What makes envelopes of lines without parsing them; it has learned nothing yet."""
+        return Layouts(self._fields(), self._parts[-1].encode())
+
     def render(self, values: Mapping[str, Any], *, plain: bool = False) -> tuple[bytes, int]:
         """The envelope of a record's *values*, and how many of them are strings in JSON.
 
@@ -208,6 +213,22 @@ class Template:
             # A default is nothing that a record has: the careful way puts it in.
             optional = slot.optional and slot.default is None
             yield Place(self._parts[slot.at - 1], slot.name, usual, slot.quoted, optional, slot.opening, slot.closing)
+
+    def _fields(self) -> Iterator[Field]:
+        """The leaves in their order, as bytes."""
+        for slot in self._slots:
+            plain = self.operation.leaf(slot.name, "operation").type.plain
+            absent = "" if slot.optional else None
+            if slot.default is not None:
+                absent = f"{slot.opening}{slot.default}{slot.closing}"
+            yield Field(
+                self._parts[slot.at - 1].encode(),
+                slot.name,
+                b'"(%b)"' % plain if slot.quoted else b"(%b)" % plain,
+                None if absent is None else absent.encode(),
+                slot.opening.encode(),
+                slot.closing.encode(),
+            )
 
     def _refuse_unknown(self, values: Mapping[str, Any]) -> None:
         """Raise for the first of *values* that is no field: the service would drop it without a word."""
