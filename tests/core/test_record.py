@@ -124,6 +124,12 @@ def test_quotes_in_values_are_no_second_field(value: str) -> None:
         assert READER.read(raw) == READER.read(json.dumps(record(Source=value), indent=1).encode())
 
 
+def test_backslashes_at_the_ends_hide_no_second_field() -> None:
+    """Of the quotes behind a backslash some end a string: as many as a field given twice has."""
+    twice = line(record(Source="x\\", SourceName="y\\"))[:-1] + b',"Retried":5}'
+    assert refused(twice).kind == "duplicate_field"
+
+
 def test_escapes_in_names_are_the_names() -> None:
     r"""``"\u0053ource"`` is Source: it is known, and nothing is missing."""
     escaped = VALID_LINE.replace(b'"Source"', b'"\\u0053ource"').replace(b'"Delete"', b'"\\u0044elete"')
