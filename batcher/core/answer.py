@@ -1,45 +1,38 @@
 """The operation's answer: found in a reply's body and turned into JSON.
 
 Two ways lead to the same bytes. The server prints one shape; a regular expression compiled from the answer's sample
-matches just that, and the JSON is put together from what it captured. Any other body goes through lxml, with entities,
-DTD and network off, and is matched by namespace and name.
+matches just that, in the body's bytes, and the JSON is put together from what it captured. Any other body goes through
+lxml, with entities, DTD and network off, and is matched by namespace and name.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from lxml import etree
 
 from batcher.core.document import Document
 from batcher.core.leaf import LeafType, leaf_type
+from batcher.core.mould import Answer, Layout, Mould
 from batcher.core.soap import DECLARATION, XSD, XSI, Soap
 from batcher.core.template import Operation
+
+__all__ = ["Answer", "Matcher"]
 
 _NIL = f"{{{XSI}}}nil"
 _LAYOUTS = 256
 """Layouts of an answer that are remembered: more differ than any service prints, yet a hostile one fills no memory."""
-_LEARNED = 32
-"""Of them, those that get an expression of their own: to compile one takes some milliseconds."""
-_LITERAL = 4096
-"""Characters before and behind the values of an answer that gets one: there may be any white space."""
-
-
-class Answer(NamedTuple):
-    """An operation's result.
-
-    Attributes:
-        fields: as JSON, an object for every operation whose result has fields.
-        key: the texts of the key's fields, None for an absent one.
-    """
-
-    fields: bytes
-    key: tuple[str | None, ...]
+_LEARNED = 64
+"""Moulds that are made of them at most: to compile an expression takes some milliseconds."""
+_STEADY = 64
+"""Bytes of a text that is part of a mould, at most."""
+_BLANK = r"[ \t\r\n]"
+"""XML's white space."""
 
 
 class Matcher:
@@ -59,9 +52,9 @@ class Matcher:
         self._key = tuple(paths.get(name) for name in key)
         self._shape = _Shape(response, soap, key)
 
-    def match(self, text: str) -> Answer | None:
+    def match(self, body: bytes) -> Answer | None:
         """The answer in a body of the exact shape that the server prints, else None."""
-        return self._shape.match(text)
+        return self._shape.match(body)
 
     def find(self, document: Document) -> Answer | None:
         """The answer in an envelope of any shape; None where the response, or the result in it, is not there."""
@@ -128,52 +121,22 @@ def _to_json(document: Document, element: etree._Element, sample: _Sample) -> An
     return members
 
 
-class _Layout:
-    """Which values an answer has, of which the rest follows.
-
-    Attributes:
-        pieces: the JSON around the values, and between each two of them the place of one. To fill and join a copy costs
-            less than ``%``, which looks at every character of the JSON.
-        key: for each field of the key the index of its value, or -1 and the value itself.
-        groups: the values' groups in the expression of the whole shape.
-        start, end: the text before the first value and behind the last one.
-        match: finds what is between them, with a group for each value; None while that was not made.
-    """
-
-    def __init__(self, around: list[str], key: tuple[tuple[int, str | None], ...], groups: tuple[int, ...]) -> None:
-        self.pieces = [""] * (2 * len(around) - 1)
-        self.pieces[::2] = around
-        self.key = key
-        self.groups = groups
-        self.start = self.end = ""
-        self.match: Callable[[str, int, int], re.Match[str] | None] | None = None
-
-    def learn(self, found: re.Match[str], values: Sequence[str]) -> None:
-        """Learn the text of an answer that has been *found*, with the expression of each of its *values*."""
-        text = found.string
-        self.start, self.end = text[: found.start(self.groups[0])], text[found.end(self.groups[-1]) :]
-        if len(self.start) + len(self.end) > _LITERAL:
-            return
-        expression = ""
-        for group, following, value in zip(self.groups, (*self.groups[1:], None), values, strict=True):
-            behind = "" if following is None else text[found.end(group) : found.start(following)]
-            expression += f"({value}){re.escape(behind)}"
-        self.match = re.compile(expression).fullmatch
-
-
 class _Shape:
     """The one shape of answer that the server prints: an expression with a group a value, and the JSON between them.
 
     A string has two groups, its text and its being empty (``<X />``): without either it is null. Which groups are there
     is nearly always the same for all answers. So the JSON around the values is made once for each such *layout*, and
-    each answer is first compared with the last one: an expression without choices takes half the time.
+    each answer is first poured into the mould of the last one.
+
+    What names a kind or a place, as ``SourceType`` does, is hardly ever another from answer to answer, and such a
+    *steady* text is part of the mould, until one differs. Numbers, dates and the key are read anew always.
     """
 
     def __init__(self, response: _Sample, soap: Soap, key: Sequence[str]) -> None:
         self._pieces = [""]
         self._names: list[str] = []
         self._kinds: list[str] = []
-        self._values: dict[int, str] = {}  # by their groups, the expressions of the values
+        self._values: dict[int, LeafType] = {}  # by their groups, the types of the values
         self._groups = 0
         tag = etree.QName(response.tag)
         name = re.escape(response.name)
@@ -183,19 +146,18 @@ class _Shape:
         else:
             expression = f"{opening}(?: ?/>|></{name}>)"
             self._pieces = ["{}"]
-        self._match = re.compile(f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>\\s*").fullmatch
+        whole = f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>{_BLANK}*"
+        self._match = re.compile(whole.encode()).fullmatch
         self._key = key
-        self._layouts: dict[tuple[bool, ...], _Layout] = {}
+        self._layouts: dict[tuple[bool, ...], Layout] = {}
         self._learned = 0
-        self._last: _Layout | None = None
+        self._last: Mould | None = None
 
-    def match(self, text: str) -> Answer | None:
+    def match(self, body: bytes) -> Answer | None:
         last = self._last
-        if last is not None and last.match and text.startswith(last.start) and text.endswith(last.end):
-            found = last.match(text, len(last.start), len(text) - len(last.end))
-            if found is not None:
-                return self._answer(last, found.groups())
-        found = self._match(text)
+        if last is not None and (answer := last.pour(body)) is not None:
+            return answer
+        found = self._match(body)
         if found is None:
             return None
         # Which values are there, and which are empty: the layout's name.
@@ -205,36 +167,41 @@ class _Shape:
             layout = self._lay_out(found)
             if len(self._layouts) < _LAYOUTS:
                 self._layouts[given] = layout
-        elif layout.match is None and layout.groups and self._learned < _LEARNED:  # it was there before
-            layout.learn(found, [self._values[group] for group in layout.groups])
+        else:
+            self._learn(layout, found)  # it was there before
+        self._last = layout.mould
+        return layout.form.fill([found[group] for group in layout.groups])
+
+    def _learn(self, layout: Layout, found: re.Match[bytes]) -> None:
+        """Make the *layout* a mould, or another one where a steady value has changed, as long as that pays."""
+        changed = layout.unsettle([found[group] for group in layout.groups])
+        if layout.groups and self._learned < _LEARNED and (changed or layout.mould is None):
             self._learned += 1
-        self._last = layout
-        return self._answer(layout, tuple([found[group] for group in layout.groups]))
+            expressions = [self._values[group].answer.encode() for group in layout.groups]
+            # In the second half each layout's next mould is its last, or those in use might be left with none.
+            layout.learn(found, expressions, steady=self._learned <= _LEARNED // 2)
 
-    def _answer(self, layout: _Layout, values: tuple[Any, ...]) -> Answer:
-        keyed = tuple([values[at] if at >= 0 else given for at, given in layout.key])
-        pieces = layout.pieces.copy()
-        pieces[1::2] = values
-        # Not Answer(…), which costs four times as much: it goes through a __new__ written in Python.
-        return tuple.__new__(Answer, ("".join(pieces).encode(), keyed))
-
-    def _lay_out(self, found: re.Match[str]) -> _Layout:
+    def _lay_out(self, found: re.Match[bytes]) -> Layout:
         """The layout of an answer that the shape's expression has *found*."""
         around = [self._pieces[0]]
         groups: list[int] = []
         keys: dict[str, tuple[int, str | None]] = {}
+        steady: dict[int, bytes] = {}
         for group, name, kind, piece in zip(self._values, self._names, self._kinds, self._pieces[1:], strict=True):
             if found[group] is not None:
                 quote = "" if kind == "bare" else '"'
                 around[-1] += quote
                 around.append(quote + piece)
+                if self._values[group].steady and name not in self._key and len(found[group]) <= _STEADY:
+                    steady[len(groups)] = found[group]
                 keys[name] = (len(groups), None)
                 groups.append(group)
             else:
                 empty = found[group + 1] is not None
                 around[-1] += ('""' if empty else "null") + piece
                 keys[name] = (-1, "" if empty else None)
-        return _Layout(around, tuple(keys.get(name, (-1, None)) for name in self._key), tuple(groups))
+        key = tuple(keys.get(name, (-1, None)) for name in self._key)
+        return Layout([piece.encode() for piece in around], key, tuple(groups), steady)
 
     def _element(self, sample: _Sample, *, outermost: bool = False) -> str:
         """The expression for *sample*'s element; notes the JSON around its values on the way.
@@ -254,7 +221,7 @@ class _Shape:
         self._pieces.append("")
         self._names.append(sample.name)
         self._kinds.append("optional" if leaf.optional else "quoted" if leaf.quoted else "bare")
-        self._values[self._groups + 1] = leaf.answer
+        self._values[self._groups + 1] = leaf
         self._groups += 2 if leaf.optional else 1
         if leaf.optional:
             return f"(?:<{name}>({leaf.answer})</{name}>|(<{name} ?/>)){'' if outermost else '?'}"
@@ -265,4 +232,4 @@ def _envelope_opening(soap: Soap) -> str:
     """Servers differ in the order of the declarations, and some print a line end behind the XML declaration."""
     declarations = (f' xmlns:soap="{soap.namespace}"', f' xmlns:xsi="{XSI}"', f' xmlns:xsd="{XSD}"')
     orders = "|".join(re.escape("".join(order)) for order in itertools.permutations(declarations))
-    return f"{re.escape(DECLARATION)}\\s*<soap:Envelope(?:{orders})><soap:Body>"
+    return f"{re.escape(DECLARATION)}{_BLANK}*<soap:Envelope(?:{orders})><soap:Body>"

@@ -34,8 +34,8 @@ class LeafType:
         name: as the sample body writes it.
         to_xml: a JSON value's XML text, escaped; raises ``RecordError`` (without line and field) where it has none.
         from_text: what ``--default`` gives as text, as the JSON value it stands for; raises ``ValueError``.
-        answer: regular expression of the texts in an answer that ``to_json`` maps to themselves (in quotes, for
-            quoted types); other texts take the slow path.
+        answer: regular expression of the texts in an answer, as bytes of UTF-8, that ``to_json`` maps to themselves (in
+            quotes, for quoted types); other texts take the slow path.
         to_json: the JSON value of an answer's text. Answers are reported, not judged: a text that is none of this
             type's is given as it is.
         quoted: its JSON form is a string.
@@ -44,6 +44,7 @@ class LeafType:
         usual: the values that are nearly all.
         plain: regular expression, without groups, of UTF-8 texts in JSON (within the quotes, for quoted types) that are
             their own texts in XML: of most usual values. What characters bytes above 127 make it leaves to others.
+        steady: one answer after the other nearly always has the same value: it is neither number nor instant.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LeafType:
     plain: bytes
     quoted: bool = True
     optional: bool = False
+    steady: bool = True
 
 
 @lru_cache
@@ -84,7 +86,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"}
 
 
 _AMPERSAND, _LESS, _GREATER, _BACKSLASH = b"&<>\\"
-_NONCHARACTERS = re.compile(b"\xef\xbf[\xbe\xbf]").search  # U+FFFE and U+FFFF in UTF-8
+find_noncharacter = re.compile(b"\xef\xbf[\xbe\xbf]").search  # U+FFFE and U+FFFF in UTF-8
 
 
 def is_plain(line: bytes) -> bool:
@@ -98,7 +100,7 @@ def is_plain(line: bytes) -> bool:
         and _AMPERSAND not in line
         and _LESS not in line
         and _GREATER not in line
-        and (line.isascii() or _NONCHARACTERS(line) is None)
+        and (line.isascii() or find_noncharacter(line) is None)
     )
 
 
@@ -296,11 +298,12 @@ _TYPES = {
             "int",
             _int_to_xml,
             _int_from_text,
-            r"(?:0|-?[1-9][0-9]{0,9}+)",
+            "(?:[1-9][0-9]{0,9}+|0|-[1-9][0-9]{0,9}+)",
             _int_to_json,
             _USUAL_INT,
             _PLAIN_INT,
             quoted=False,
+            steady=False,
         ),
         LeafType(
             "boolean",
@@ -312,12 +315,13 @@ _TYPES = {
             _PLAIN_BOOLEAN,
             quoted=False,
         ),
-        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]++", str, _USUAL_DATE, _PLAIN_DATE.encode()),
+        LeafType("dateTime", _date_to_xml, str, r"[0-9T:.Z+-]++", str, _USUAL_DATE, _PLAIN_DATE.encode(), steady=False),
         LeafType(
             "string",
             _string_to_xml,
             str,
-            '[^&<>"\\\\\x00-\x1f\ufffe\uffff]*+',  # possessive: nothing of a value is ever given back
+            # Without & < > " \ and control characters; possessive: nothing of a value is ever given back.
+            r"[ !#-%'-;=?-\[\]-\xff]*+",
             str,
             _USUAL_STRING,
             _PLAIN_STRING,

@@ -65,10 +65,7 @@ class Judge:
             body: decompressed.
             wall: the time of day in seconds since 1970, against which a Retry-After date is measured.
         """
-        try:
-            answer = self.matcher.match(body.decode())
-        except UnicodeDecodeError:
-            answer = None
+        answer = self.matcher.match(body)
         if answer is not None:
             return _accept(answer)
         document = Document.parse(body)
@@ -168,7 +165,8 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
 
 
 def _accept(answer: Answer) -> Judgement:
-    accepted = (Verdict.ACCEPTED, Sample.SUCCESS, answer.fields, answer.key, None, False, None, True)
+    fields, key = answer
+    accepted = (Verdict.ACCEPTED, Sample.SUCCESS, fields, key, None, False, None, True)
     return tuple.__new__(Judgement, accepted)  # as Judgement(…), which costs four times as much
 
 

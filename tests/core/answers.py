@@ -39,5 +39,5 @@ def by_tree(body: bytes, matcher: Matcher = MATCHER) -> Answer | None:
 
 def fields_of(body: bytes, matcher: Matcher = MATCHER) -> Any:
     """The answer's fields, of whichever way finds them."""
-    found = matcher.match(body.decode()) or by_tree(body, matcher)
+    found = matcher.match(body) or by_tree(body, matcher)
     return None if found is None else orjson.loads(found.fields)
