@@ -12,7 +12,6 @@ from batcher.core.verdict import Outcome, Problem
 
 Key: TypeAlias = "str | int | list[str | int | None] | None"
 
-_DELIVERED = b'{"line":%d,"outcome":"delivered","key":%b,"attempts":%d,"seconds":%b,"hash":"%b","result":%b}\n'
 _NOTHING_ELSE = (None, None, None, False, None, None)
 """From ``Result.problem`` to ``Result.settled``: what nearly every delivered record has there."""
 
@@ -143,11 +142,19 @@ class Result(NamedTuple):
 
     def to_json(self) -> bytes:
         """The result line, with its LF."""
-        # Nearly all lines, for less than a dictionary costs: what can be of any text or size is still orjson's.
-        if self.outcome is Outcome.DELIVERED and self.fields and self[7:13] == _NOTHING_ELSE:
-            seconds = orjson.dumps(round(self.seconds, 4))
-            values = (self.line, orjson.dumps(self.key), self.attempts, seconds, self.hash.encode(), self.fields)
-            return _DELIVERED % values
+        # Nearly all lines, for less than the members cost one by one.
+        line, outcome, key, attempts, seconds, digest, fields = self[:7]
+        if outcome is Outcome.DELIVERED and fields and self[7:13] == _NOTHING_ELSE:
+            members = {
+                "line": line,
+                "outcome": "delivered",
+                "key": key,
+                "attempts": attempts,
+                "seconds": _rounded(seconds),
+                "hash": digest,
+                "result": orjson.Fragment(fields),
+            }
+            return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
         return orjson.dumps(self._members(), option=orjson.OPT_APPEND_NEWLINE)
 
     def to_reject(self) -> bytes:
@@ -165,7 +172,7 @@ class Result(NamedTuple):
         members["outcome"] = self.outcome.value
         members["key"] = self.key
         members["attempts"] = self.attempts
-        members["seconds"] = round(self.seconds, 4)
+        members["seconds"] = _rounded(self.seconds)
         members["hash"] = self.hash
         if self.mismatch:
             members["mismatch"] = True
@@ -178,6 +185,11 @@ class Result(NamedTuple):
         if self.origin is not None:
             members["origin"] = self.origin.members()
         return members
+
+
+def _rounded(seconds: float) -> float:
+    """*seconds* to a tenth of a millisecond; ``round``, which goes through the digits of a text, costs much more."""
+    return int(seconds * 10_000 + 0.5) / 10_000
 
 
 def describe(problem: Problem) -> dict[str, object]:

@@ -16,21 +16,22 @@ def result_of(job: Job, ended: Ended, judgement: Judgement | None, now: float, *
 
     *standing*: see ``Result``.
     """
-    answered = judgement if ended.outcome is Outcome.DELIVERED else None
-    line, record, origin = job.line, job.record, job.origin
+    outcome, line, origin = ended.outcome, job.line, job.origin
+    key, attempts = job.record.key, job.history.attempts
+    answered = judgement if outcome is Outcome.DELIVERED else None
     # All fields in their order, and not Result(…): a __new__ written in Python costs a microsecond with so many.
     fields = (
         line.number,
-        ended.outcome,
-        key_as_json(record.key),
-        job.history.attempts + (0 if origin is None else origin.attempts),
+        outcome,
+        key_as_json(key) if key else None,
+        attempts if origin is None else attempts + origin.attempts,
         now - job.read_at,
         line.hash,
         b"" if answered is None else answered.result,
         ended.problem,
         line.input,
-        line.place,
-        answered is not None and differs(record.key, answered.key),
+        line.place if line.within else None,
+        answered is not None and key != answered.key and differs(key, answered.key),
         origin,
         None,  # settled
         job.ordinal,
