@@ -103,10 +103,12 @@ class Commit:
 
     def by_outcome(self) -> dict[str, dict[int, int]]:
         """The records as ordinal → hash, by their outcome's name: so no row is looked at for each of the others."""
-        found: dict[str, dict[int, int]] = {}
+        found: dict[Outcome, dict[int, int]] = {}
         for ordinal, line, outcome in self.records:
-            found.setdefault(outcome.value, {})[ordinal] = line
-        return found
+            if outcome not in found:
+                found[outcome] = {}
+            found[outcome][ordinal] = line
+        return {outcome.value: records for outcome, records in found.items()}
 
     def lines(self, packer: Packer) -> tuple[int, int, bytes, bytes, bytes, bytes]:
         """Bytes of the result and of the rejects lines; whose both are, packed; and the lines themselves, packed."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from operator import xor
+from struct import unpack
 from typing import Literal, NamedTuple, TypeAlias
 
 from batcher.core.result import Origin
@@ -18,6 +21,11 @@ def mark(digest: str, line: int) -> int:
     records have other names.
     """
     return int.from_bytes(bytes.fromhex(digest), "big", signed=True) ^ line
+
+
+def marks(digests: Sequence[str], lines: Iterable[int]) -> list[int]:
+    """The same of many."""
+    return list(map(xor, unpack(f">{len(digests)}q", bytes.fromhex("".join(digests))), lines))
 
 
 class Known(NamedTuple):

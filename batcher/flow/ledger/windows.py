@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from batcher.flow.job import Job
-from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.rows import marks
 
 _APART = 0.02
 """Seconds between two commits while nothing presses: a commit costs half a millisecond of CPU, whatever it holds."""
@@ -40,11 +40,12 @@ class Windows:
 
     def declare(self, jobs: Sequence[Job]) -> None:
         """Put *jobs* into the window that the next commit begins."""
-        number, of = self._next, self._of
+        number = self._next
+        ordinals = [job.ordinal for job in jobs]
+        lines = [job.line for job in jobs]
         window = self._windows.setdefault(number, {})
-        for job in jobs:
-            window[job.ordinal] = mark(job.line.hash, job.line.number)
-            of[job.ordinal] = number
+        window.update(zip(ordinals, marks([line.hash for line in lines], [line.number for line in lines]), strict=True))
+        self._of.update(dict.fromkeys(ordinals, number))
         self._changed.add(number)
 
     def adopt(self, records: Mapping[int, int]) -> None:
@@ -61,6 +62,16 @@ class Windows:
             return None
         self._changed.add(number)
         return self._windows[number].pop(ordinal)
+
+    def settle_all(self, ordinals: Sequence[int]) -> list[int | None]:
+        """The same of many records."""
+        of, windows = self._of, self._windows
+        numbers = [of.pop(ordinal, None) for ordinal in ordinals]
+        self._changed.update(number for number in set(numbers) if number is not None)
+        return [
+            None if number is None else windows[number].pop(ordinal)
+            for number, ordinal in zip(numbers, ordinals, strict=True)
+        ]
 
     def take(self) -> dict[int, dict[int, int]]:
         """For the next commit: the windows that have changed since the last one, as they are now; empty to delete."""
