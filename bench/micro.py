@@ -21,14 +21,14 @@ import orjson
 
 from batcher.core.answer import Matcher
 from batcher.core.document import Document
-from batcher.core.events import AttemptEnded, RecordEnded, RecordRead
+from batcher.core.events import Delivered, RecordRead
 from batcher.core.leaf import is_plain
 from batcher.core.record import RecordReader
 from batcher.core.reply import Judge
 from batcher.core.result import Result
 from batcher.core.soap import SOAP_11
 from batcher.core.template import Template
-from batcher.core.verdict import Judgement, Outcome, Sample, Verdict
+from batcher.core.verdict import Outcome
 from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.rows import mark
 from batcher.flow.ledger.sqlite.store import SqliteStore
@@ -86,15 +86,11 @@ def core_steps() -> Iterator[Step]:
 def tally_step() -> Step:
     """All that is counted of a delivered record, its latencies among them."""
     tally = Tally()
-    judgement = Judgement(Verdict.ACCEPTED, Sample.SUCCESS)
-    read, ended = RecordRead(560), RecordEnded(_delivered(b"{}"))
-    attempt = AttemptEnded(
-        line=2, judgement=judgement, status=200, seconds=0.1, request_bytes=1300, response_bytes=1182, ordinal=1
-    )
+    read = RecordRead(560)
+    ended = Delivered(_delivered(b"{}"), status=200, seconds=0.1, request_bytes=1300, response_bytes=1182)
 
     def count_all() -> None:
         tally.notice(read)
-        tally.notice(attempt)
         tally.notice(ended)
 
     return "tally: what is counted of a record", count_all, 1

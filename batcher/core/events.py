@@ -19,7 +19,7 @@ class RecordRead(NamedTuple):
 
 
 class AttemptEnded(NamedTuple):
-    """One request for a record ended, in whatever way.
+    """One request for a record ended, and was not accepted.
 
     Attributes:
         line: of the record.
@@ -50,9 +50,29 @@ class RetryScheduled(NamedTuple):
 
 
 class RecordEnded(NamedTuple):
-    """A record has its outcome; every line that is not blank ends so exactly once."""
+    """A record has its outcome, another one than delivered; see there."""
 
     result: Result
+
+
+class Delivered(NamedTuple):
+    """An attempt was accepted, and so its record is delivered: both at once, for nearly all attempts end so.
+
+    Every line that is not blank ends exactly once, so or with ``RecordEnded``.
+
+    Attributes:
+        result: the record's.
+        status: the HTTP status of the answer.
+        seconds: from the permit to the end of the answer.
+        request_bytes: of the envelope.
+        response_bytes: of the answer's body, decompressed.
+    """
+
+    result: Result
+    status: int
+    seconds: float
+    request_bytes: int
+    response_bytes: int
 
 
 class LimitChanged(NamedTuple):
@@ -122,6 +142,7 @@ Event: TypeAlias = (
     | AttemptEnded
     | RetryScheduled
     | RecordEnded
+    | Delivered
     | LimitChanged
     | Paused
     | Resumed

@@ -206,7 +206,7 @@ class RetryBudget:
         self._requests = 0
         self._retries = 0
 
-    def request(self, now: float, *, retry: bool) -> None:
+    def request(self, now: float) -> None:
         """Count a request that is sent at *now*."""
         if now >= self._ends:
             self._forget(now)
@@ -214,9 +214,12 @@ class RetryBudget:
             self._ends = int(now) + 1.0
         self._seconds[-1][1] += 1
         self._requests += 1
-        if retry:
-            self._seconds[-1][2] += 1
-            self._retries += 1
+
+    def retry(self, now: float) -> None:
+        """Count a request that is sent at *now* and is a retry."""
+        self.request(now)
+        self._seconds[-1][2] += 1
+        self._retries += 1
 
     def allows(self, now: float) -> bool:
         """Whether a retry may be sent at *now*; if not, it may be at the next full second, perhaps."""

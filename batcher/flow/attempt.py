@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TypeAlias
 
 from batcher.core.events import AttemptEnded, Observer
 from batcher.core.reply import judge_failure
@@ -12,16 +12,14 @@ from batcher.core.verdict import Judgement, Problem, Verdict
 from batcher.errors import TransportError
 from batcher.flow.job import Job
 from batcher.flow.service import Service
+from batcher.flow.transport import Answer
 
+_ACCEPTED = Verdict.ACCEPTED
 _CUT_SHORT = Problem("timeout", "the run ended before the answer came")
 
 
-class Attempt(NamedTuple):
-    """An attempt that has ended: what it means, and when it began and ended."""
-
-    judgement: Judgement
-    began: float
-    ended: float
+Attempt: TypeAlias = tuple[Judgement, float, float, Answer | None]
+"""An attempt that has ended: what it means, when it began and ended, and the answer, where one came."""
 
 
 class Attempts:
@@ -29,7 +27,7 @@ class Attempts:
 
     Args:
         service: how to reach it.
-        observer: hears of each.
+        observer: hears of each that was not accepted; of the others whoever ends their records tells.
         clock: seconds, monotonic.
         wall: seconds since 1970.
     """
@@ -49,24 +47,24 @@ class Attempts:
         began = clock()
         if job.history.attempts == 0:
             job.tried_at = began
-        status, received = None, 0
+        answer: Answer | None = None
         try:
             answer = await service.transport.exchange(envelope, service.session.headers)
         except TransportError as error:
             judgement = judge_failure(error, service.judge.mask)
         except asyncio.CancelledError:
             job.history.cut_short(_CUT_SHORT)
-            self._tell(job, Judgement(Verdict.UNCERTAIN, problem=_CUT_SHORT), None, clock() - began, 0)
+            self._tell(job, Judgement(Verdict.UNCERTAIN, problem=_CUT_SHORT), None, clock() - began)
             raise
         else:
-            status, received = answer.status, len(answer.body)
-            judgement = service.judge.judge(status, answer.headers, answer.body, self._wall())
+            status, headers, body = answer
+            judgement = service.judge.judge(status, headers, body, self._wall())
         ended = clock()
-        self._tell(job, judgement, status, ended - began, received)
-        return tuple.__new__(Attempt, (judgement, began, ended))
+        if judgement.verdict is not _ACCEPTED:
+            self._tell(job, judgement, answer, ended - began)
+        return judgement, began, ended, answer
 
-    def _tell(self, job: Job, judgement: Judgement, status: int | None, seconds: float, received: int) -> None:
+    def _tell(self, job: Job, judgement: Judgement, answer: Answer | None, seconds: float) -> None:
         sent = 0 if judgement.verdict is Verdict.NOT_SENT else len(job.record.envelope)
-        # Not AttemptEnded(…), here and wherever a record passes: a __new__ in Python costs four times as much.
-        event = (job.line.number, judgement, status, seconds, sent, received, job.ordinal)
-        self._observer.notice(tuple.__new__(AttemptEnded, event))
+        status, received = (None, 0) if answer is None else (answer.status, len(answer.body))
+        self._observer.notice(AttemptEnded(job.line.number, judgement, status, seconds, sent, received, job.ordinal))

@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
 
 from batcher.core.breaker import Breaker
 from batcher.core.events import Observer
@@ -29,15 +28,8 @@ _NEAREST = 1e-6
 """Seconds to the nearest timer: the event loop fires one that is nearer than its clock can tell, before its instant."""
 
 
-class Turn(NamedTuple):
-    """A permit: *job* may be sent now; as a *probe* if the service is taken to be down."""
-
-    job: Job
-    probe: bool
-
-
 class Gate:
-    """Hands records to workers.
+    """Hands records to workers: who takes one has its turn, which is the permit to send it now.
 
     Args:
         limit: how many may be in flight.
@@ -68,7 +60,7 @@ class Gate:
         self.in_flight = 0
         self._waiting = Waiting(budget)
         self._undeclared = None if intents is None else Undeclared(intents, self._take_in)
-        self._workers: deque[asyncio.Future[Turn | None]] = deque()
+        self._workers: deque[asyncio.Future[Job | None]] = deque()
         self._probing = False
         self._pauses = Pauses(breaker, observer)
         self._timer: asyncio.TimerHandle | None = None
@@ -111,16 +103,15 @@ class Gate:
 
     def put(self, job: Job) -> None:
         """Let *job* wait for its turn behind the others."""
-        if self._undeclared is None or job.declared:
+        undeclared = self._undeclared
+        if undeclared is None or job.declared:
             self._waiting.put(job)
             if self._workers:
                 self._pump()
         else:
             # Where others wait for it, whether to declare more was asked when the last turn was given.
-            alone = not self._undeclared.waits
-            self._undeclared.put(job)
-            if alone and not self.closed:
-                self._declare(self._undeclared, self._clock())
+            if undeclared.put(job) and not self.closed:
+                self._declare(undeclared, self._clock())
             if self._workers:  # nobody's turn comes before it is declared
                 self.recount()
 
@@ -135,22 +126,30 @@ class Gate:
             self._undeclared.put_again(job, at)
         self._pump()
 
-    def take_at_once(self) -> Turn | None:
-        """A turn that nobody has to wait for; else None. Each turn is given back with ``leave``."""
-        if self.closed or self._workers:  # those who wait come first
+    def take_at_once(self) -> Job | None:
+        """A record whose turn nobody has to wait for; else None. Each turn is given back with ``leave``."""
+        if self._workers or self.closed:  # those who wait come first
             return None
         now = self._clock()
-        turn = self._next_turn(now)
-        if turn is not None and self._undeclared is not None:
+        job = self._next_turn(now)
+        if job is None or self._undeclared is None:
+            return job
+        if job.probe:
             self._declare(self._undeclared, now)
-        return turn
+        else:  # as a turn was given, nothing is paused
+            self._undeclared.declare(now, len(self._waiting.ready), self._limit.value)
+        return job
 
-    async def take(self) -> Turn | None:
+    async def take(self) -> Job | None:
         """Wait for a record's turn; None once the gate is closed."""
-        turn = self.take_at_once()
-        if turn is not None or self.closed:
-            return turn
-        worker: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()
+        job = self.take_at_once()
+        return await self.wait() if job is None else job
+
+    async def wait(self) -> Job | None:
+        """The same, where ``take_at_once`` had none."""
+        if self.closed:
+            return None
+        worker: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
         self._workers.append(worker)
         if len(self._workers) == 1:  # where others wait, there is nothing that could be sent
             self._pump()
@@ -159,18 +158,19 @@ class Gate:
         try:
             return await worker
         except asyncio.CancelledError:
-            if worker.done() and not worker.cancelled() and (turn := worker.result()) is not None:
-                self._waiting.put_first(turn.job)  # its turn came in the very moment that its worker was cancelled
-                self.leave(turn)
+            if worker.done() and not worker.cancelled() and (job := worker.result()) is not None:
+                self._waiting.put_first(job)  # its turn came in the very moment that its worker was cancelled
+                self.leave(job)
             raise
 
-    def leave(self, turn: Turn) -> None:
-        """Give a turn back."""
+    def leave(self, job: Job) -> None:
+        """Give the turn of *job* back."""
         self.in_flight -= 1
-        if turn.probe:
-            self._probing = False
         # Where nobody waits, nobody's turn has come; whoever gives this one back asks for the next one.
-        if turn.probe or self.closed:
+        if job.probe:
+            self._probing = False
+            self._pump()
+        elif self.closed:
             self._pump()
         elif self._workers:
             if self._waiting.ready or self._waiting.timed or self._pauses or self._breaker.opened_at is not None:
@@ -219,12 +219,12 @@ class Gate:
             if worker.done():  # its worker was cancelled
                 self._workers.popleft()
                 continue
-            turn = self._next_turn(now)
-            if turn is None:
+            job = self._next_turn(now)
+            if job is None:
                 break
             given = True
             self._workers.popleft()
-            worker.set_result(turn)
+            worker.set_result(job)
         if given and self._undeclared is not None:  # fewer are ahead now
             self._declare(self._undeclared, now)
         self._pauses.tell(now)
@@ -251,8 +251,8 @@ class Gate:
             return "permit"
         return "rate" if self._pacer is not None and now < self._pacer.next else None
 
-    def _next_turn(self, now: float) -> Turn | None:
-        """The turn of the next record that may be sent now."""
+    def _next_turn(self, now: float) -> Job | None:
+        """The next record that may be sent now: its turn has come."""
         pauses = self._pauses
         if pauses.held or now < pauses.until or (self._pacer is not None and now < self._pacer.next):
             return None
@@ -268,12 +268,16 @@ class Gate:
             return None
         if job is None:
             return None
+        job.probe = probe
         self.in_flight += 1
         if self._pacer is not None:
             self._pacer.send(now)
         # Counted here and not when it is sent: the next one of the same instant is weighed against it.
-        self._budget.request(now, retry=job.budgeted)
-        return tuple.__new__(Turn, (job, probe))  # Turn(…) costs four times as much, through a __new__ in Python
+        if job.budgeted:
+            self._budget.retry(now)
+        else:
+            self._budget.request(now)
+        return job
 
     def _declare(self, undeclared: Undeclared, now: float) -> None:
         """Declare what will be sent next; while nothing is sent, nothing but a probe."""
@@ -286,8 +290,7 @@ class Gate:
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         """These are declared now."""
-        for job in jobs:
-            self._waiting.put(job)
+        self._waiting.ready += jobs
         self._pump()
 
     def _rank(self, job: Job) -> tuple[bool, bool]:

@@ -43,16 +43,11 @@ class Undeclared:
         self._declared = declared
         self._waiting: deque[Job] = deque()
         self._again: Heap = []
-        self._declaring: deque[Job] = deque()
+        self._declaring: list[Job] = []
         intents.on_declared(self._hear)
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._again) + len(self._declaring)
-
-    @property
-    def waits(self) -> bool:
-        """Whether any is neither declared nor being declared."""
-        return bool(self._waiting)
 
     @property
     def ready(self) -> int:
@@ -64,9 +59,11 @@ class Undeclared:
         """Those that are to be sent again once their time has come."""
         return len(self._again)
 
-    def put(self, job: Job) -> None:
-        """Let *job* wait behind the others."""
-        self._waiting.append(job)
+    def put(self, job: Job) -> bool:
+        """Let *job* wait behind the others; whether there were none."""
+        waiting = self._waiting
+        waiting.append(job)
+        return len(waiting) == 1
 
     def put_again(self, job: Job, at: float) -> None:
         """Let *job* wait until *at*, and go before the others then."""
@@ -121,5 +118,7 @@ class Undeclared:
             self._intents.declare(jobs)
 
     def _hear(self, jobs: Sequence[Job]) -> None:
-        # One that is not the next was cleared meanwhile.
-        self._declared([self._declaring.popleft() for job in jobs if self._declaring and self._declaring[0] is job])
+        # They come in their order; where none is being declared any more, all were cleared meanwhile.
+        declared = jobs if self._declaring else ()
+        del self._declaring[: len(declared)]
+        self._declared(declared)

@@ -96,7 +96,8 @@ class Pipeline:
         self._times = times
         self._observer = observer
         self._clock = clock
-        self.submitter = Submitter(service, observer, self._finish, self._give_up, clock, wall, intents, strict=strict)
+        self.submitter = Submitter(service, observer, self._put, self._give_up, clock, wall, intents, strict=strict)
+        self._gate = self.submitter.gate
         self.slots = Slots(workers, clock())
         self.submitter.keep_account(self.slots, self._lack)
         self.endings: list[Ending] = []
@@ -151,7 +152,7 @@ class Pipeline:
             kind: what becomes of the records that were read and not sent.
         """
         self.endings.append(ending)
-        if self.submitter.gate.closed:
+        if self._gate.closed:
             return
         self._tell_read()
         self._observer.notice(Draining(ending.reason))
@@ -176,12 +177,12 @@ class Pipeline:
                     if self.room.full:
                         self._tell_read()
                         await self.room.wait()
-                    if number % _AT_A_TIME == 0 and (number % _AT_MOST == 0 or not self.submitter.gate.hungry):
+                    if number % _AT_A_TIME == 0 and (number % _AT_MOST == 0 or not self._gate.hungry):
                         self._tell_read()
                         await asyncio.sleep(0)
                     self._take(line, read_at)
                 self._tell_read()
-            if not self.submitter.gate.closed:
+            if not self._gate.closed:
                 if self._memory is not None:
                     self._memory.end(self.records)
                 self.read_whole = True
@@ -208,27 +209,31 @@ class Pipeline:
             if past.known.outcome is not Outcome.DELIVERED:
                 self._block(line, past.ordinal)
             return
+        raw, _, _, _, _, size, problem, _ = line  # by name each of them costs as much as all together
         self._untold_records += 1
-        self._untold_size += line.size
+        self._untold_size += size
         self.last = line
         self._unfinished += 1
         room = self.room
         room.records += 1
-        room.size += len(line.raw)
+        held = len(raw)
         try:
-            if line.problem is not None:
-                raise line.problem
-            record = self._reader.read(line.raw)
+            if problem is not None:
+                raise problem
+            record = self._reader.read(raw)
         except RecordError as error:
+            room.size += held
             self._refuse(line, error, past or Past(number))
             return
-        room.size += len(record.envelope)
-        if not (record.safe or self._protected):
+        envelope, _, safe = record
+        held += len(envelope)
+        room.size += held
+        if not (safe or self._protected):
             self._protected = True  # told once
             self._observer.notice(Unprotected(line.number))
-        job = Job(number, line, record, read_at, History(record.safe))
+        job = Job(number, line, record, read_at, History(safe), held)
         may_be_sent = past is None or self._take_up(job, past)
-        if may_be_sent and not self.submitter.gate.closed:
+        if may_be_sent and not self._gate.closed:
             self.submitter.add(job)
         else:
             self.submitter.refuse(job)
@@ -256,17 +261,15 @@ class Pipeline:
         self._observer.notice(RecordEnded(result))
         self._put(result, len(line.raw))
 
-    def _finish(self, job: Job, result: Result) -> None:
-        self._put(result, len(job.line.raw) + len(job.record.envelope))
-
     def _put(self, result: Result, size: int) -> None:
+        """A line has its *result*, and *size* bytes are held for it."""
         if self._sink_broken:
             self.room.free(1, size)
         else:
             self._sink.put(result, size)
         self._unfinished -= 1
         reason = self._stop.hear(result.outcome)
-        if reason is not None and not self.submitter.gate.closed:
+        if reason is not None and not self._gate.closed:
             self.drain(Ending(STOPPED, reason), "stopped")
         if not self._unfinished:
             self._settle()
@@ -274,7 +277,7 @@ class Pipeline:
     def _lack(self) -> State:
         """What a worker waits for where no record waits."""
         written: State = "ledger" if self._with_ledger else "output"
-        if self.submitter.gate.closed:
+        if self._gate.closed:
             return written if self._done.is_set() else "pause"
         return written if self.room.full and self.room.records > self._unfinished else "input"
 
@@ -296,7 +299,7 @@ class Pipeline:
 
     async def _watch(self) -> None:
         """End a run whose service has been unusable for too long."""
-        gate, breaker = self.submitter.gate, self._breaker
+        gate, breaker = self._gate, self._breaker
         while True:
             await asyncio.sleep(_LOOK)
             since = gate.unusable_since

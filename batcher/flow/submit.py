@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from batcher.core.events import LimitChanged, Observer, RecordEnded, RetryScheduled
+from batcher.core.events import Delivered, LimitChanged, Observer, RecordEnded, RetryScheduled
 from batcher.core.record import Scalar, key_as_json
 from batcher.core.result import Key, Result
 from batcher.core.retry import Again, Ended, decide
@@ -19,7 +19,7 @@ from batcher.core.slots import Slots, State
 from batcher.core.verdict import Judgement, Outcome, Verdict
 from batcher.errors import ServiceUnusable
 from batcher.flow.attempt import Attempt, Attempts
-from batcher.flow.gate import Gate, Turn
+from batcher.flow.gate import Gate
 from batcher.flow.intents import Intents
 from batcher.flow.job import Job
 from batcher.flow.order import Lanes
@@ -30,6 +30,9 @@ from batcher.flow.source import Line
 
 __all__ = ["Service", "Submitter"]
 
+_ACCEPTED = Verdict.ACCEPTED
+_DELIVERED = Outcome.DELIVERED
+_NO_ATTEMPT = None, 0.0, 0.0, None
 _NOT_NOW = Again(0.0, budgeted=False)
 
 
@@ -39,7 +42,7 @@ class Submitter:
     Args:
         service: how to reach it.
         observer: hears what happens.
-        finish: takes each record's job and result; must not block.
+        finish: takes each record's result, and how many bytes were held for it; must not block.
         give_up: is told that nobody can log in; must close the gate.
         clock: seconds, monotonic.
         wall: seconds since 1970.
@@ -55,7 +58,7 @@ class Submitter:
         self,
         service: Service,
         observer: Observer,
-        finish: Callable[[Job, Result], None],
+        finish: Callable[[Result, int], None],
         give_up: Callable[[ServiceUnusable], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -65,6 +68,8 @@ class Submitter:
     ) -> None:
         self._give_up = give_up
         self._service = service
+        self._limit = service.limit
+        self._breaker = service.breaker
         self._may_resend = service.policy.may_resend
         self._observer = observer
         self._finish = finish
@@ -79,7 +84,7 @@ class Submitter:
     @property
     def limit(self) -> int:
         """Requests that may be in flight now."""
-        return self._service.limit.value
+        return self._limit.value
 
     @property
     def waiting(self) -> int:
@@ -128,28 +133,25 @@ class Submitter:
         """Send records, one at a time, until the gate is closed."""
         gate = self.gate
         try:
-            while (turn := gate.take_at_once() or await gate.take()) is not None:
-                await self._take_turn(turn)
+            while (job := gate.take_at_once() or await gate.wait()) is not None:
+                await self._take_turn(job)
         finally:
             if gate.closed:
                 self.abandon(*gate.closed)
 
-    async def _take_turn(self, turn: Turn) -> None:
+    async def _take_turn(self, job: Job) -> None:
         """Make one attempt, and see to what follows for the record."""
-        job = turn.job
         step: Ended | Again = _NOT_NOW
+        attempt: Attempt | None = None
         try:
-            wrong = await self._prepare(turn) if turn.probe or self._service.session.needs_login else None
-            if wrong is not None or self.gate.closed:  # it was open when the record's turn came
-                judgement = wrong
-            else:
-                session = self._sessions.current
+            wrong = await self._prepare(job) if job.probe or self._service.session.needs_login else None
+            if wrong is None and not self.gate.closed:  # it was open when the record's turn came
+                session = self._sessions.books.current
                 attempt = await self._attempts.make(job)
-                judgement = attempt.judgement
-                if judgement.verdict is Verdict.ACCEPTED:
+                if attempt[0].verdict is _ACCEPTED:
                     step = self._accept(job, attempt, session)
                 else:
-                    step = await self._refused(turn, attempt, session)
+                    step = await self._refused(job, attempt, session)
         except asyncio.CancelledError:
             self.end_unsent(job)
             raise
@@ -158,15 +160,15 @@ class Submitter:
             self.end_unsent(job)
             return
         finally:
-            self.gate.leave(turn)
+            self.gate.leave(job)
         if isinstance(step, Ended):
-            self._end(job, step, judgement)
+            self._end(job, step, attempt)
         elif self.gate.closed:
             self.end_unsent(job)
         else:
             self.gate.put_again(job, step)
 
-    async def _prepare(self, turn: Turn) -> Judgement | None:
+    async def _prepare(self, job: Job) -> Judgement | None:
         """Log in, where nothing can be sent before, or where that is the probe; what was wrong if that failed."""
         session = self._service.session
         if self.gate.closed or not (session.needs_login or session.can_renew):
@@ -175,25 +177,25 @@ class Submitter:
         # A key that is the same as before need not be what is wrong.
         if failed is None or not session.can_log_in:
             return None
-        self._trip(turn, failed)
+        self._trip(job, failed)
         return failed
 
-    async def _refused(self, turn: Turn, attempt: Attempt, session: int) -> Ended | Again:
+    async def _refused(self, job: Job, attempt: Attempt, session: int) -> Ended | Again:
         """What follows an attempt that was not accepted."""
-        judgement = attempt.judgement
-        refusal = self._take_in(turn, attempt, session)
-        step = self._decide(turn, judgement, refusal, session)
+        judgement = attempt[0]
+        refusal = self._take_in(job, attempt, session)
+        step = self._decide(job, judgement, refusal, session)
         lost = refusal is Refusal.LOST and not self.gate.closed
         failed = await self._sessions.renew(session) if lost else None
-        if not turn.probe and (failed is not None or refusal is Refusal.USELESS):
-            self._trip(turn, failed or judgement)
+        if not job.probe and (failed is not None or refusal is Refusal.USELESS):
+            self._trip(job, failed or judgement)
         return step
 
     def _accept(self, job: Job, attempt: Attempt, session: int) -> Ended:
         """Let limit, breaker and the session's books learn from a record that was accepted; how it ends."""
-        began = attempt.began
+        began = attempt[1]
         self._teach_limit(attempt)
-        self._service.breaker.relax()
+        self._breaker.relax()
         self.accepted += 1
         self._sessions.books.accept(session, began)
         if began > self._accepted_from:
@@ -201,22 +203,22 @@ class Submitter:
         return job.history.accept()
 
     def _teach_limit(self, attempt: Attempt) -> None:
-        limit, (judgement, began, now) = self._service.limit, attempt
+        judgement, began, now, _ = attempt
+        limit = self._limit
         before = limit.value
         limit.hear(judgement.sample, now - began, self.gate.in_flight, now)
         if limit.value != before:
             self._observer.notice(LimitChanged(limit.value))
 
-    def _take_in(self, turn: Turn, attempt: Attempt, session: int) -> Refusal | None:
+    def _take_in(self, job: Job, attempt: Attempt, session: int) -> Refusal | None:
         """Let limit, breaker, pauses and the session's books learn from an attempt that was not accepted."""
-        service, job = self._service, turn.job
-        judgement, _, now = attempt
+        judgement, _, now, _ = attempt
         self._teach_limit(attempt)
-        service.breaker.hear(
+        self._breaker.hear(
             judgement,
             record=job.ordinal,
-            limit=service.limit.value,
-            probe=turn.probe,
+            limit=self._limit.value,
+            probe=job.probe,
             now=now,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
@@ -226,8 +228,8 @@ class Submitter:
             return self._sessions.refuse(session, job, self.gate.in_flight + self.waiting)
         return None
 
-    def _decide(self, turn: Turn, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
-        job, alone = turn.job, self._service.breaker.suspects_only(turn.job.ordinal)
+    def _decide(self, job: Job, judgement: Judgement, refusal: Refusal | None, session: int) -> Ended | Again:
+        alone = self._breaker.suspects_only(job.ordinal)
         if judgement.verdict is Verdict.NO_SESSION:
             # Once proven, it is proven: at the end of a run nobody follows who could prove it again.
             passed = job.history.refused > 0 or self._sessions.overtaken(job.refused)
@@ -240,7 +242,7 @@ class Submitter:
             self._service.policy,
             refusal=refusal,
             others_accepted=passed,
-            probe=turn.probe and not alone,
+            probe=job.probe and not alone,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
         job.tried_at = self._clock()
@@ -248,24 +250,25 @@ class Submitter:
             self._observer.notice(RetryScheduled(job.line.number, judgement.verdict, step.delay, job.ordinal))
         return step
 
-    def _trip(self, turn: Turn, judgement: Judgement) -> None:
+    def _trip(self, job: Job, judgement: Judgement) -> None:
         if self.gate.closed:
             return
-        self._service.breaker.trip(
+        self._breaker.trip(
             judgement,
-            record=turn.job.ordinal,
-            probe=turn.probe,
+            record=job.ordinal,
+            probe=job.probe,
             now=self._clock(),
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
         )
 
-    def _end(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
-        self._sessions.forget(job)
-        if ended.outcome is not Outcome.DELIVERED:
+    def _end(self, job: Job, ended: Ended, attempt: Attempt | None = None) -> None:
+        if job.refused is not None:
+            self._sessions.forget(job)
+        if ended.outcome is not _DELIVERED:
             self._lanes.block(job.record.key, job.ordinal, job.line)
         following = self._lanes.leave(job)
         blocked = () if following is None else self._hand_on(following)
-        self._report(job, ended, judgement)
+        self._report(job, ended, attempt)
         for late, why in blocked:
             self._report(late, late.history.conclude("order", why))
 
@@ -281,9 +284,18 @@ class Submitter:
             following = self._lanes.leave(following)
         return blocked
 
-    def _report(self, job: Job, ended: Ended, judgement: Judgement | None = None) -> None:
-        # What the run's end alone keeps from being sent again: the next run may do so.
-        standing = judgement is None and ended.outcome is Outcome.IN_DOUBT and self._may_resend(safe=job.record.safe)
-        result = result_of(job, ended, judgement, self._clock(), standing=standing)
-        self._observer.notice(tuple.__new__(RecordEnded, (result,)))
-        self._finish(job, result)
+    def _report(self, job: Job, ended: Ended, attempt: Attempt | None = None) -> None:
+        """Tell how *job* has ended: by *attempt*, or because of others or of the run's end."""
+        judgement, began, now, answer = attempt or _NO_ATTEMPT
+        if answer is not None and ended.outcome is _DELIVERED:
+            status, _, body = answer
+            result = result_of(job, ended, judgement, now, standing=False)
+            # Not Delivered(…), here and wherever a record passes: a __new__ in Python costs four times as much.
+            event = (result, status, now - began, len(job.record.envelope), len(body))
+            self._observer.notice(tuple.__new__(Delivered, event))
+        else:
+            # What the run's end alone keeps from being sent again: the next run may do so.
+            standing = attempt is None and ended.outcome is Outcome.IN_DOUBT and self._may_resend(safe=job.record.safe)
+            result = result_of(job, ended, judgement, self._clock(), standing=standing)
+            self._observer.notice(RecordEnded(result))
+        self._finish(result, job.size)

@@ -15,6 +15,7 @@ from batcher.core.events import (
     PAUSE_REASONS,
     AttemptEnded,
     Committed,
+    Delivered,
     Draining,
     Event,
     LoggedIn,
@@ -133,6 +134,8 @@ class Tally:
         self.input_read: Callable[[], int] = lambda: self.input_bytes + self.input_records
         self.attempt_seconds = {verdict: Latency() for verdict in Verdict}
         self.record_seconds = {outcome: Latency() for outcome in Outcome}
+        self._accepted = self.attempt_seconds[Verdict.ACCEPTED]
+        self._delivered_seconds = self.record_seconds[Outcome.DELIVERED]
         self.http_responses = dict.fromkeys(HTTP_CODES, 0)
         self.faults = {(code, action): 0 for code in FAULT_CODES for action in FAULT_ACTIONS}
         self.retries = dict.fromkeys(RETRY_REASONS, 0)
@@ -152,6 +155,7 @@ class Tally:
             AttemptEnded: self._attempt_ended,
             RetryScheduled: self._retry_scheduled,
             RecordEnded: self._record_ended,
+            Delivered: self._delivered,
             Paused: self._paused,
             Resumed: self._resumed,
             LoggedIn: self._logged_in,
@@ -252,6 +256,17 @@ class Tally:
     def _retry_scheduled(self, event: RetryScheduled) -> None:
         self.retries[event.reason] += 1
         self._settle_fault(event.ordinal, "retried")
+
+    def _delivered(self, event: Delivered) -> None:
+        result, status, seconds, request_bytes, response_bytes = event
+        self._accepted.observe(seconds)
+        self._delivered_seconds.observe(result.seconds)
+        self.http_responses[_CODES.get(status, "other")] += 1
+        self.request_bytes += request_bytes
+        self.response_bytes += response_bytes
+        self.last_progress = self._clock()
+        if result.mismatch:
+            self.mismatches += 1
 
     def _record_ended(self, event: RecordEnded) -> None:
         result = event.result

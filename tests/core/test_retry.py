@@ -239,10 +239,10 @@ def test_an_attempt_that_was_cut_short_is_a_doubt() -> None:
 def sent(budget: RetryBudget, now: float, requests: int, wanted: int) -> int:
     """Send *requests* and then as many of *wanted* retries as the budget allows."""
     for _ in range(requests):
-        budget.request(now, retry=False)
+        budget.request(now)
     allowed = 0
     while allowed < wanted and budget.allows(now):
-        budget.request(now, retry=True)
+        budget.retry(now)
         allowed += 1
     return allowed
 

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from batcher.build import Parts
-from batcher.core.events import AttemptEnded, Event
+from batcher.core.events import AttemptEnded, Delivered, Event
 from batcher.core.record import Record
 from batcher.core.result import Result
 from batcher.core.retry import History
@@ -230,6 +230,11 @@ class Run:
         return self.kept.results
 
     @property
+    def attempts(self) -> int:
+        """That were told."""
+        return sum(isinstance(event, AttemptEnded | Delivered) for event in self.events)
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """How many records ended how."""
         return dict(Counter(result.outcome.value for result in self.results))
@@ -255,9 +260,8 @@ class Run:
         assert self.tally.records == pipeline.records == self.tally.input_records
         if self._sink is self.kept:
             assert sorted(result.line for result in self.results) == list(range(1, pipeline.records + 1))
-            attempts = sum(isinstance(event, AttemptEnded) for event in self.events)
-            assert attempts == sum(result.attempts for result in self.results)
-        assert sum(self.tally.attempts.values()) == sum(isinstance(event, AttemptEnded) for event in self.events)
+            assert self.attempts == sum(result.attempts for result in self.results)
+        assert sum(self.tally.attempts.values()) == self.attempts
 
     def check_truth(self, applied: Mapping[str, int], *, saved_and_failed: bool = False) -> None:
         """What the results say of each record, each with a key of its own, against what was applied."""

@@ -9,7 +9,7 @@ from batcher.core.events import Event
 from batcher.core.limit import Limit
 from batcher.core.retry import Again, RetryBudget
 from batcher.core.verdict import Judgement, Problem, Verdict
-from batcher.flow.gate import Gate, Turn
+from batcher.flow.gate import Gate
 from batcher.flow.job import Job
 
 AT_ONCE = Again(0.0, budgeted=False)
@@ -25,7 +25,7 @@ class Scene:
         self.limit = Limit(64, limit)
         self.breaker = Breaker()
         self.gate = Gate(self.limit, self.breaker, RetryBudget(share), self, lambda: self.now)
-        self.taking: list[asyncio.Task[Turn | None]] = []
+        self.taking: list[asyncio.Task[Job | None]] = []
 
     def notice(self, event: Event, /) -> None:
         self.events.append(event)
@@ -35,7 +35,7 @@ class Scene:
         self.taking += [asyncio.create_task(self.gate.take()) for _ in range(count)]
         await settled()
 
-    async def turns(self) -> list[Turn]:
+    async def turns(self) -> list[Job]:
         """The turns that came since the last call, in the order in which the workers had asked."""
         await settled()
         come = [task for task in self.taking if task.done()]
@@ -43,7 +43,7 @@ class Scene:
         return [turn for task in come if (turn := task.result()) is not None]
 
     async def ordinals(self) -> list[int]:
-        return [turn.job.ordinal for turn in await self.turns()]
+        return [turn.ordinal for turn in await self.turns()]
 
     def move(self, seconds: float) -> None:
         """Let time pass, and the gate look at the clock."""

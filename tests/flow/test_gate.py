@@ -13,7 +13,8 @@ from batcher.core.events import Event, Paused, Resumed
 from batcher.core.limit import Limit
 from batcher.core.retry import Again, RetryBudget
 from batcher.core.verdict import Judgement, Sample, Verdict
-from batcher.flow.gate import Gate, Turn
+from batcher.flow.gate import Gate
+from batcher.flow.job import Job
 from tests.flow.runs import make_job
 from tests.flow.scene import AT_ONCE, Scene, settled
 
@@ -25,7 +26,7 @@ async def test_records_go_in_the_order_in_which_they_came_as_many_as_the_limit_a
     for ordinal in range(1, 5):
         scene.gate.put(make_job(ordinal))
     first, second = await scene.turns()
-    assert (first.job.ordinal, second.job.ordinal, scene.gate.in_flight, len(scene.gate)) == (1, 2, 2, 2)
+    assert (first.ordinal, second.ordinal, scene.gate.in_flight, len(scene.gate)) == (1, 2, 2, 2)
     scene.gate.leave(second)
     assert await scene.ordinals() == [3]
     scene.gate.leave(first)
@@ -83,7 +84,7 @@ async def test_what_is_sent_again_goes_before_what_was_never_sent() -> None:
     for _ in range(4):
         await scene.workers(1)
         (turn,) = await scene.turns()
-        order.append(turn.job.ordinal)
+        order.append(turn.ordinal)
         scene.gate.leave(turn)
     assert order == [4, 3, 1, 2]
 
@@ -112,7 +113,7 @@ async def test_a_timer_wakes_the_gate_for_a_back_off() -> None:
     gate.put_again(make_job(1), Again(0.01, budgeted=False))
     turn = await gate.take()
     assert turn is not None
-    assert turn.job.ordinal == 1
+    assert turn.ordinal == 1
     gate.close("stopped", "over")
 
 
@@ -250,7 +251,7 @@ async def test_a_worker_cancelled_while_it_waits_is_passed_over() -> None:
     scene.gate.close("stopped", "over")
 
 
-def _act(scene: Scene, chance: random.Random, out: list[Turn], ordinals: list[int]) -> None:
+def _act(scene: Scene, chance: random.Random, out: list[Job], ordinals: list[int]) -> None:
     """Do one of the things that can happen to a gate."""
     gate = scene.gate
 
@@ -262,16 +263,16 @@ def _act(scene: Scene, chance: random.Random, out: list[Turn], ordinals: list[in
         turn = out.pop(chance.randrange(len(out)))
         kind = chance.random()
         if kind < 0.1:
-            scene.trip(turn.job, probe=turn.probe)
+            scene.trip(turn, probe=turn.probe)
         elif kind < 0.5:
             scene.breaker.hear(Judgement(Verdict.ACCEPTED), record=0, limit=4, probe=False, now=scene.now, jitter=0.0)
         gate.leave(turn)
         if kind < 0.4:
-            turn.job.history.spent += 1
-            gate.put_again(turn.job, Again(chance.choice((0.0, 0.3, 2.0)), budgeted=chance.random() < 0.5))
+            turn.history.spent += 1
+            gate.put_again(turn, Again(chance.choice((0.0, 0.3, 2.0)), budgeted=chance.random() < 0.5))
         else:
-            ordinals.remove(turn.job.ordinal)
-            ordinals.insert(turn.job.ordinal, -1)
+            ordinals.remove(turn.ordinal)
+            ordinals.insert(turn.ordinal, -1)
 
     def take() -> None:
         scene.taking.append(asyncio.ensure_future(gate.take()))
@@ -290,7 +291,7 @@ async def test_whatever_happens_every_record_is_in_one_place_and_the_limit_holds
     """Puts, turns, leaves, retries, outages, cancelled workers and new limits, 600 at random."""
     chance = random.Random(seed)
     scene = Scene(limit=3, share=0.2)
-    out: list[Turn] = []
+    out: list[Job] = []
     ordinals: list[int] = []
     for step in range(600):
         if step % 50 == 0:
@@ -308,7 +309,7 @@ async def test_whatever_happens_every_record_is_in_one_place_and_the_limit_holds
     assert scene.gate.in_flight == len(out)
     waiting = scene.gate.close("stopped", "over")
     alive = [ordinal for ordinal in ordinals if ordinal >= 0]
-    assert sorted([*(job.ordinal for job in waiting), *(turn.job.ordinal for turn in out)]) == alive
+    assert sorted([*(job.ordinal for job in waiting), *(turn.ordinal for turn in out)]) == alive
     for turn in out:
         scene.gate.leave(turn)
     assert scene.gate.in_flight == 0

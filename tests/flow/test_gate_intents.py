@@ -71,7 +71,7 @@ async def test_more_is_declared_once_the_service_is_back(scene: Scene, ledger: L
     ledger.commit()
     turns = await scene.turns()
     await scene.workers(4)
-    scene.trip(turns[0].job)
+    scene.trip(turns[0])
     scene.gate.leave(turns[0])
     for ordinal in range(5, 9):
         scene.gate.put(make_job(ordinal))

@@ -24,7 +24,7 @@ async def test_while_the_service_is_down_one_probe_at_a_time_goes_at_growing_wai
     assert probe.probe
     scene.move(60.0)
     assert await scene.ordinals() == []
-    scene.trip(probe.job, probe=True)
+    scene.trip(probe, probe=True)
     scene.gate.leave(probe)
     scene.move(0.9)
     assert await scene.ordinals() == []
@@ -32,7 +32,7 @@ async def test_while_the_service_is_down_one_probe_at_a_time_goes_at_growing_wai
     (second,) = await scene.turns()
     assert second.probe
     scene.breaker.hear(
-        Judgement(Verdict.ACCEPTED), record=second.job.ordinal, limit=4, probe=True, now=scene.now, jitter=0.0
+        Judgement(Verdict.ACCEPTED), record=second.ordinal, limit=4, probe=True, now=scene.now, jitter=0.0
     )
     scene.gate.leave(second)
     rest = await scene.turns()
@@ -53,9 +53,9 @@ async def test_a_probe_that_is_still_out_when_the_service_fails_again_stays_the_
     scene.move(0.0)
     others = await scene.turns()
     assert [turn.probe for turn in others] == [False] * 3
-    scene.trip(others[0].job)
+    scene.trip(others[0])
     for turn in others:
-        scene.gate.put_again(turn.job, AT_ONCE)
+        scene.gate.put_again(turn, AT_ONCE)
         scene.gate.leave(turn)
     await scene.workers(3)
     scene.move(10.0)
@@ -78,7 +78,7 @@ async def test_a_probe_is_rather_a_record_that_is_safe_and_then_one_that_the_out
         scene.move(0.5)
         await scene.workers(1)
         (turn,) = await scene.turns()
-        order.append(turn.job.ordinal)
+        order.append(turn.ordinal)
         scene.gate.leave(turn)
     assert order == [3, 2, 1]
 
@@ -93,7 +93,7 @@ async def test_probing_leaves_the_retries_under_their_budget_and_before_the_rest
     await scene.workers(40)
     scene.move(0.5)
     (probe,) = await scene.turns()
-    assert (probe.job.ordinal, len(scene.gate)) == (1, 30)
+    assert (probe.ordinal, len(scene.gate)) == (1, 30)
     scene.breaker.hear(Judgement(Verdict.ACCEPTED), record=1, limit=4, probe=True, now=scene.now, jitter=0.0)
     scene.gate.leave(probe)
     assert await scene.ordinals() == [*range(2, 11), 50]

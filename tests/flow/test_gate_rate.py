@@ -60,7 +60,7 @@ async def test_a_probe_keeps_the_rate_too() -> None:
     """While the service is down, what probes it is a request like any other."""
     scene = await paced(0.01)
     (turn,) = await scene.turns()
-    scene.trip(turn.job)
+    scene.trip(turn)
     scene.gate.leave(turn)
     scene.move(60.0)
     assert await scene.turns() == []

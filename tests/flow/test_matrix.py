@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from batcher.core.events import AttemptEnded
+from batcher.core.events import AttemptEnded, Delivered
 from batcher.core.verdict import Verdict
 from batcher.settings import Settings
 from batcher.values import Secret
@@ -90,6 +90,8 @@ def verdicts_of(run: Run) -> dict[int, list[Verdict]]:
     for event in run.events:
         if isinstance(event, AttemptEnded):
             verdicts.setdefault(event.line, []).append(event.judgement.verdict)
+        elif isinstance(event, Delivered):
+            verdicts.setdefault(event.result.line, []).append(Verdict.ACCEPTED)
     return verdicts
 
 

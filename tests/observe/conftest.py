@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batcher.core.events import AttemptEnded, LoggedIn, RecordEnded, RecordRead, RetryScheduled
+from batcher.core.events import AttemptEnded, Delivered, LoggedIn, RecordEnded, RecordRead, RetryScheduled
 from batcher.core.result import Result
 from batcher.core.verdict import Judgement, Outcome, Problem, Sample, Verdict
 from batcher.observe.tally import Gauges, Tally
@@ -33,7 +33,6 @@ def told(tally: Tally, now: list[float]) -> Tally:
     1 delivered · 2 deadlocked, repeated, delivered with another's key · 3 invalid · 4 deadlocked, rejected ·
     5 timed out, in doubt · 6 lost session, throttled, unsent · 7 is read and open.
     """
-    accepted = Judgement(Verdict.ACCEPTED, Sample.SUCCESS, result=b"{}", readable=True)
 
     def faulted(line: int, verdict: Verdict = Verdict.FAULTED, code: str = "Server") -> Judgement:
         return Judgement(verdict, problem=Problem("server_fault", DEADLOCK.format(line), None, code, 500))
@@ -54,12 +53,10 @@ def told(tally: Tally, now: list[float]) -> Tally:
     for _ in range(7):
         tally.notice(RecordRead(100))
     for event in (
-        AttemptEnded(1, accepted, 200, 0.02, 1300, 900, 1),
-        end(1, Outcome.DELIVERED, 0.03),
+        Delivered(end(1, Outcome.DELIVERED, 0.03).result, 200, 0.02, 1300, 900),
         AttemptEnded(2, faulted(2), 500, 0.3, 1300, 600, 2),
         RetryScheduled(2, Verdict.FAULTED, 0.1, 2),
-        AttemptEnded(2, accepted, 200, 0.04, 1300, 900, 2),
-        end(2, Outcome.DELIVERED, 0.5, mismatch=True),
+        Delivered(end(2, Outcome.DELIVERED, 0.5, mismatch=True).result, 200, 0.04, 1300, 900),
         end(3, Outcome.INVALID, 0.0, bad_date),
         AttemptEnded(4, faulted(4, code="Receiver"), 500, 0.3, 1300, 600, 4),
         end(4, Outcome.REJECTED, 0.4, faulted(4).problem),

@@ -9,6 +9,7 @@ import pytest
 
 from batcher.core.events import (
     AttemptEnded,
+    Delivered,
     Draining,
     Event,
     LimitChanged,
@@ -85,8 +86,8 @@ def test_the_level_is_a_floor() -> None:
 def test_records_are_no_log_lines() -> None:
     """What happens with every record is not logged, even at debug."""
     result = Result(1, Outcome.DELIVERED, None, 1, 0.1, "0" * 16)
-    attempt = AttemptEnded(1, Judgement(Verdict.ACCEPTED), 200, 0.1, 1, 1, 1)
-    assert logged([RecordRead(5), attempt, RecordEnded(result)], level="debug") == []
+    attempt = AttemptEnded(1, Judgement(Verdict.UNCERTAIN), 502, 0.1, 1, 1, 1)
+    assert logged([RecordRead(5), attempt, RecordEnded(result), Delivered(result, 200, 0.1, 1, 1)], level="debug") == []
 
 
 def test_a_flood_is_grouped() -> None:
@@ -187,10 +188,13 @@ def test_observers_hear_what_is_theirs(tally: Tally) -> None:
             heard.append(event)
 
     result = Result(1, Outcome.DELIVERED, None, 1, 0.1, "0" * 16)
-    attempt = AttemptEnded(1, Judgement(Verdict.ACCEPTED), 200, 0.1, 1, 1, 1)
+    doubtful = Result(2, Outcome.IN_DOUBT, None, 1, 0.1, "0" * 16)
+    attempt = AttemptEnded(1, Judgement(Verdict.UNCERTAIN), 502, 0.1, 1, 1, 1)
     paused, draining = Paused("outage", "refused", None), Draining("SIGTERM")
     observers = Observers(tally, Listener(), Listener())
-    for event in (RecordRead(5), attempt, RecordEnded(result), paused, draining):
+    for event in (RecordRead(5), attempt, RecordEnded(doubtful), Delivered(result, 200, 0.1, 1, 1), paused, draining):
         observers.notice(event)
     assert heard == [paused, paused, draining, draining]
-    assert (tally.input_records, tally.attempts[Verdict.ACCEPTED], tally.records) == (1, 1, 1)
+    assert (tally.input_records, tally.records) == (1, 2)
+    assert (tally.attempts[Verdict.ACCEPTED], tally.attempts[Verdict.UNCERTAIN]) == (1, 1)
+    assert (tally.outcomes[Outcome.DELIVERED], tally.outcomes[Outcome.IN_DOUBT]) == (1, 1)
