@@ -34,6 +34,7 @@ from batcher.core.verdict import Sample
 _START = 2.0
 _LEAST_ROUND = 8  # answers; fewer are chance
 _IN_USE = 0.9
+_SUCCESS = Sample.SUCCESS
 _INSTANT = 1e-6  # seconds, added to every round trip: nothing has no logarithm
 
 _STEP = 1.5  # times the root of the limit, at most half of it: small limits gain more, so that clients become equal
@@ -100,7 +101,7 @@ class Limit:
         """
         if self._fixed:
             return
-        if sample is not Sample.SUCCESS:
+        if sample is not _SUCCESS:
             if sample is not Sample.IGNORE:
                 self._lost = now
                 # What was in flight at the cut tells again what the cut has answered already.

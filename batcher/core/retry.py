@@ -202,7 +202,8 @@ class RetryBudget:
     def __init__(self, share: float) -> None:
         self._share = share
         self._seconds: deque[list[int]] = deque()  # [second, requests, retries], oldest first
-        self._ends = 0.0  # the last one of them
+        self._last: list[int] = []
+        self._ends = 0.0  # of the last one
         self._requests = 0
         self._retries = 0
 
@@ -210,15 +211,16 @@ class RetryBudget:
         """Count a request that is sent at *now*."""
         if now >= self._ends:
             self._forget(now)
-            self._seconds.append([int(now), 0, 0])
+            self._last = [int(now), 0, 0]
+            self._seconds.append(self._last)
             self._ends = int(now) + 1.0
-        self._seconds[-1][1] += 1
+        self._last[1] += 1
         self._requests += 1
 
     def retry(self, now: float) -> None:
         """Count a request that is sent at *now* and is a retry."""
         self.request(now)
-        self._seconds[-1][2] += 1
+        self._last[2] += 1
         self._retries += 1
 
     def allows(self, now: float) -> bool:

@@ -6,6 +6,7 @@ from batcher.core.verdict import Outcome
 from batcher.values import Share
 
 _FIRST = 100
+_DELIVERED = Outcome.DELIVERED
 _NOT_SENT = frozenset({Outcome.INVALID, Outcome.UNSENT})
 """While a run goes on, a record is unsent only for the sake of a strict order."""
 
@@ -28,7 +29,7 @@ class StopRule:
     def hear(self, outcome: Outcome) -> str | None:
         """Count a finished record; says why to stop, once it is time."""
         self._finished += 1
-        if outcome is Outcome.DELIVERED and self._finished != _FIRST:
+        if outcome is _DELIVERED and self._finished != _FIRST:
             return None  # no more than before were not delivered, of more
         self._undelivered += outcome is not Outcome.DELIVERED
         self._rejected += outcome is Outcome.REJECTED

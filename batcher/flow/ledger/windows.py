@@ -104,6 +104,8 @@ class Pace:
         As many as are sent until two commits are done and another one is due, at least 1 and at most twice *limit*, the
         concurrency limit; 0 while enough for those two is ahead still, so that commits carry something.
         """
+        if ahead > self._low and self._rate is not None:
+            return 0
         most = 2 * limit
         if self._rate is None:
             return most - ahead if ahead <= limit else 0
