@@ -184,11 +184,8 @@ def open_lines(ledger: str) -> set[int]:
 
 @functools.cache
 def digests(count: int) -> dict[int, int]:
-    return {line.number: mark(line.hash, line.number) for line in Splitter(None, 1 << 20)._whole(split(mixed(count)))}
-
-
-def split(text: bytes) -> list[bytes]:
-    return text.splitlines(keepends=True)
+    found = itertools.chain.from_iterable(Splitter(None, 1 << 20).feed(mixed(count)))
+    return {line.number: mark(line.hash, line.number) for line in found}
 
 
 @pytest.mark.timeout(300)

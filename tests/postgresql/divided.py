@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import chain
 
 from batcher.core.result import Origin
 from batcher.core.shard import KeyShard
@@ -41,7 +42,7 @@ def text_of(count: int) -> bytes:
 
 def all_lines(text: bytes) -> dict[int, Line]:
     """By their numbers."""
-    return {line.number: line for line in Splitter(None, 1 << 20)._whole(text.splitlines(keepends=True))}
+    return {line.number: line for line in chain.from_iterable(Splitter(None, 1 << 20).feed(text))}
 
 
 class OneShard:
@@ -65,7 +66,7 @@ class OneShard:
         self.memory: Memory | Moving = Memory(self.reading)
         if earlier is not None:
             self.memory = Moving(self.memory, earlier, self.keys, self, self.ended)
-        self.lines = Splitter(None, 1 << 20, self.keys)._whole(text.splitlines(keepends=True))
+        self.lines = list(chain.from_iterable(Splitter(None, 1 << 20, self.keys).feed(text)))
         self.read = 0
 
     async def move(self, moves: Sequence[Move]) -> Moved:
