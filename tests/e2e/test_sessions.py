@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -134,6 +135,16 @@ def test_one_record_that_is_refused(program: Program, start_raw: StartRaw, secre
     assert sum(b"AuthenticateWebSafe" in request.body for request in raw.requests) <= 3
 
 
+def read_page(url: str) -> bytes:
+    """What stands there, also where that is that the run is not ready, as in a pause."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read()
+
+
 def test_secrets_are_nowhere(program: Program, start_sandbox: StartSandbox, secret: Path) -> None:
     """Neither password nor session key shows in results, logs at debug, summary, metrics, status or --show-config."""
     sandbox = start_sandbox(login=(EMAIL, PASSWORD), session_calls=3, faults={"server": 0.2, "reset": 0.2})
@@ -148,7 +159,7 @@ def test_secrets_are_nowhere(program: Program, start_sandbox: StartSandbox, secr
     process.stdin.flush()
     assert process.stdout is not None
     first = process.stdout.readline()
-    pages = [urllib.request.urlopen(url + page).read() for page in ("/metrics", "/status", "/readyz")]
+    pages = [read_page(url + page) for page in ("/metrics", "/status", "/readyz")]
     done = program.finish(process, lines({}, record(11)))
     shown = program.run(*options, "--show-config")
     in_the_environment = program.run("--endpoint", sandbox.url, "--show-config", environ={"VEETRO_BATCH_SESSION": KEY})

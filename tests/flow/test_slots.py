@@ -66,7 +66,7 @@ async def test_a_slow_input_is_named() -> None:
 
     async def given() -> AsyncIterator[dict[str, Any]]:
         for each in records(10):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
             yield each
 
     async with Sandbox() as service:
@@ -76,7 +76,7 @@ async def test_a_slow_input_is_named() -> None:
 
 async def test_a_service_that_is_down_is_a_pause(port: int) -> None:
     """Once connections are refused, workers wait for the end of the outage, or of the run."""
-    run = await Run(records(40), settings(f"http://127.0.0.1:{port}/xml", max_outage=0.2))()
+    run = await Run(records(40), settings(f"http://127.0.0.1:{port}/xml", max_outage=1))()
     assert run.outcomes == {"unsent": 40}
     assert largest(account(run)) == "pause"
 
