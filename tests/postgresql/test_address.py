@@ -146,6 +146,8 @@ def test_a_shard_s_ledger_is_its_own() -> None:
     """By --shard, unless the address names one; a path is what it is."""
     assert of_shard("postgresql://db/x", "1/4") == "postgresql://db/x?shard=1/4"
     assert of_shard("postgresql://db/x?shard=2/4", None) == "postgresql://db/x?shard=2/4"
+    assert of_shard("postgresql://db/x?shard=02/004", "2/4") == "postgresql://db/x?shard=02/004"
+    assert Address.read("postgresql://db/x?shard=02/004").shard == "2/4"
     assert of_shard("run.ledger", "1/4") == "run.ledger"
     for shard in (None, "1/4"):
         with pytest.raises(SettingsError, match="it names the ledger of shard 2/4, and --shard"):

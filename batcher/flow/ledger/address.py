@@ -20,7 +20,7 @@ _SECRETS = ("password", "sslpassword")
 _NAME = "default"
 _LEASE_S = 30.0
 _MOST_DIVISIONS = 9999
-_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
+_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
 
 
 def is_database(ledger: str) -> bool:
@@ -66,13 +66,11 @@ class Address:
                 theirs.append(parameter)
         if not ours["ledger"].strip() or not ours["ledger"].isprintable():
             raise ValueError("ledger= needs a name")
-        if ours["shard"] and not _is_shard(ours["shard"]):
-            raise ValueError("shard= is not I/N, such as 3/16")
         connection = f"postgresql://{base.partition('://')[2]}"
         return cls(
             f"{connection}?{'&'.join(theirs)}" if theirs else connection,
             ours["ledger"],
-            ours["shard"] or None,
+            _shard(ours["shard"]) if ours["shard"] else None,
             _seconds(ours["lease"]),
             _division(ours["division"]) if ours["division"] else None,
         )
@@ -147,9 +145,12 @@ def _is_secret(parameter: str) -> bool:
     return unquote(parameter.partition("=")[0]).lower() in _SECRETS
 
 
-def _is_shard(text: str) -> bool:
+def _shard(text: str) -> str:
+    """As ledgers are called: without zeros in front."""
     found = _SHARD.fullmatch(text)
-    return found is not None and int(found[1]) < int(found[2])
+    if found is None or int(found[1]) >= int(found[2]):
+        raise ValueError("shard= is not I/N, such as 3/16")
+    return f"{int(found[1])}/{int(found[2])}"
 
 
 def _division(text: str) -> int:
