@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lxml import etree
 
@@ -57,7 +58,7 @@ class Document:
     @property
     def body(self) -> etree._Element | None:
         """The Body of a SOAP envelope of either version; it is not always the envelope's first child."""
-        name = etree.QName(self.root)
+        name: Any = etree.QName(self.root)  # its stubs say that it always has a namespace, and mypyc would insist
         if name.localname != "Envelope" or name.namespace not in NAMESPACES:
             return None
         return next(self.root.iterchildren(f"{{{name.namespace}}}Body"), None)

@@ -240,7 +240,7 @@ class Template:
 
     def _compile(self, element: etree._Element, outer: str | None) -> None:
         """Append *element* to the parts: literal text runs on in the last one, each leaf opens a part of its own."""
-        name = etree.QName(element)
+        name: Any = etree.QName(element)  # its stubs say that it always has a namespace, and mypyc would insist
         space = "" if name.namespace == outer else f' xmlns="{name.namespace or ""}"'
         opening, closing = f"<{name.localname}{space}>", f"</{name.localname}>"
         if len(element):

@@ -118,3 +118,13 @@ def test_any_bytes_are_a_document_or_none(body: bytes) -> None:
     by_tree(enveloped(result(INNER)).replace(b"<Source>x", b"<Source>" + body))
     by_tree(body + enveloped(result(INNER)))
     by_tree(b'<?xml version="1.0" encoding="' + body + b'"?>' + enveloped(result(INNER), start=""))
+
+
+@pytest.mark.parametrize(
+    "body", [b"<Envelope/>", b"<Envelope><Body/></Envelope>", b'<Envelope xmlns="a"><Body/></Envelope>']
+)
+def test_an_envelope_of_no_version_has_no_body(body: bytes) -> None:
+    """Nor one without a namespace."""
+    document = Document.parse(body)
+    assert document is not None
+    assert document.body is None
