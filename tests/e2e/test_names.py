@@ -59,7 +59,7 @@ def test_a_ledger_whose_name_is_no_text(program: Program, sandbox: Sandbox) -> N
     (program.directory / "more").write_bytes(lines(record(4)))
     ledger = f"ledger-{ODD}"
     assert program.run(ODD, "more", "--endpoint", sandbox.url, f"--ledger={ledger}").code == 3
-    status, proof, results, report, again, settled = program.run_each(
+    status, proof, results, report, again = program.run_each(
         (command, b"")
         for command in (
             ("status", ledger, "--json"),
@@ -67,7 +67,6 @@ def test_a_ledger_whose_name_is_no_text(program: Program, sandbox: Sandbox) -> N
             ("results", ledger),
             ("report", ledger, "-o", f"report-{ODD}"),
             ("resubmit", ledger, "--endpoint", sandbox.url),
-            ("settle", ledger, "--line=1", "--applied"),
         )
     )
     assert (status.code, json.loads(status.out)["ledger"]) == (0, f"ledger-{SHOWN}")
@@ -75,6 +74,7 @@ def test_a_ledger_whose_name_is_no_text(program: Program, sandbox: Sandbox) -> N
     assert report.code == 0
     assert f"ledger-{SHOWN}" in (program.directory / f"report-{ODD}").read_text()
     assert (again.code, again.outcomes) == (3, {"invalid": 1})
+    settled = program.run("settle", ledger, "--line=1", "--applied")  # which writes it, as resubmit does
     assert settled.code == 2
     assert f"{SHOWN}, more" in settled.err
 

@@ -137,6 +137,7 @@ def test_killed_and_gone_on_with_other_numbers(
     for count, share in ((2, 0.3), (3, 0.6)):
         processes = job.start(count, "--ledger-wait=50")
         until(functools.partial(has_applied, sandbox, int(share * RECORDS)))
+        until(functools.partial(all_have_begun, ledger, count))
         kill(processes)
         told, status = job.results(), job.status()
         assert len({entry["line"] for entry in told}) == len(told) == status["records"] > ended
@@ -171,6 +172,11 @@ def test_killed_and_gone_on_with_other_numbers(
     assert [again.code for again in job.end(last)] == [each.code for each in done]
     assert sandbox.stats().requests == requests, "what has ended is not sent again"
     assert program.run("report", ledger, "-o", "report.html").code == 0
+
+
+def all_have_begun(ledger: str, count: int) -> bool:
+    """Whether each of so many shards has its ledger."""
+    return sum("division=" not in each for each in members(ledger)) == count
 
 
 def open_lines(ledger: str) -> set[int]:

@@ -15,7 +15,7 @@ from typing import Any
 from batcher.sandbox import SandboxSettings
 from tests.e2e.program import PATIENCE_S, Program, lines, record, wait_for_line
 from tests.e2e.servers import Background
-from tests.prometheus.server import Prometheus, address
+from tests.prometheus.server import Prometheus, address, lasting_port
 
 LABELS = {"namespace": "crm", "shard": "0"}
 RECORDS = 20_000
@@ -51,7 +51,7 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
     (directory / "records.ndjson.gz").write_bytes(gzip.compress(_incompressible(RECORDS), 1))
     (directory / "password").write_text("rose")
     unwell = SandboxSettings(latency=0.005, faults=_FAULTS, seed=3, login=("me@acme.com", "rose"), session_calls=100)
-    watched = ("--metrics-port=0", "--progress=off", "--metrics-linger", str(2 * PATIENCE_S))
+    watched = ("--progress=off", "--metrics-linger", str(2 * PATIENCE_S))
     try:
         with (
             Background() as background,
@@ -59,12 +59,13 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
             background.sandbox(unwell) as sandbox,
         ):
             one = program.start(
-                *("records.ndjson.gz", "--endpoint", well.url, "--rate=200/s", "--results=one"), *watched
+                *("records.ndjson.gz", "--endpoint", well.url, "--rate=200/s", "--results=one"),
+                *(*watched, "--metrics-port", str(lasting_port())),
             )
             other = program.start(
                 *("--endpoint", sandbox.url, "--email=me@acme.com", "--password-file=password", "--summary=summary"),
                 *("--ledger=ledger", "--results=other"),
-                *watched,
+                *(*watched, "--metrics-port", str(lasting_port())),
             )
             lasting, ended = (
                 address(wait_for_line(process.stderr, "metrics at").split()[-1]) for process in (one, other)

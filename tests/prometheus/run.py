@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from batcher.sandbox import SandboxSettings
 from tests.e2e.program import PATIENCE_S, Program, lines, read_lines, record, wait_for_line
 from tests.e2e.servers import Background
-from tests.prometheus.server import Prometheus, Pushgateway, Sample, address
+from tests.prometheus.server import Prometheus, Pushgateway, Sample, address, lasting_port
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """By name and sorted labels."""
@@ -94,7 +94,7 @@ def _watched(program: Program, prometheus: Prometheus, gateway: Pushgateway, end
     process = program.start(
         *("--endpoint", endpoint, "--email", _EMAIL, "--password-file=password", "--ledger=ledger"),
         *("--results=results", "--summary=summary", "--metrics-file=run.prom", "--pushgateway", gateway.url),
-        *("--metrics-port=0", f"--metrics-linger={_LINGER_S}", "--progress=off"),
+        *(f"--metrics-port={lasting_port()}", f"--metrics-linger={_LINGER_S}", "--progress=off"),
         *("--concurrency=16", "--max-attempts=3"),  # else the faults make it slow
     )
     url = wait_for_line(process.stderr, "metrics at").split()[-1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
+import socket
 import subprocess
 import time
 import urllib.parse
@@ -20,6 +23,14 @@ PATIENCE_S = 30.0
 _LOOK_EVERY_S = 0.02
 _HISTORY = "1h"
 """Longer than any test: what was scraped at all lies within."""
+
+
+def lasting_port() -> int:
+    """A free port that the kernel gives nobody by itself: it is scraped on when the run that had it is over."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("none is free")
 
 
 class Sample(NamedTuple):
