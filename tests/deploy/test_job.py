@@ -157,6 +157,15 @@ def settle(program: Program, service: Sandbox, ledger: str, keys: Mapping[int, s
         assert program.run("resubmit", ledger, "--endpoint", service.url, *login, environ=environ).code == 0
 
 
+def settle_all(program: Program, service: Sandbox, done: Account) -> None:
+    """The same for the ledgers of all shards; then every record is applied, and none twice that may not be."""
+    for ledger, keys in done.in_doubt.items():
+        settle(program, service, ledger, keys)
+    applied = service.stats().applied
+    assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
+    assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
+
+
 def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program) -> None:
     """The base: killed, evicted, doubled, paused and resumed, it ends complete, and every record is applied."""
     given = records(unsafe=False)
@@ -221,12 +230,8 @@ def test_shards(
     assert {pod.index for pod in job.pods if pod.code == DOUBTFUL} == doubtful == job.standing.failed <= {0, 1}
     assert job.standing.condition == ("Failed" if doubtful else "Complete")
     tell(job, done)
-    for ledger, keys in done.in_doubt.items():
-        settle(program, service, ledger, keys)
+    settle_all(program, service, done)
     assert program.run("verify", database, address, environ=in_s3.environ()).code == 0
-    applied = service.stats().applied
-    assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
-    assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
 
 
 def test_another_number_of_shards(
@@ -263,9 +268,5 @@ def test_another_number_of_shards(
     done = account(program, ledgers, given, service.stats().applied)
     assert {pod.code for pod in after.pods} <= {0, DOUBTFUL}
     tell(after, done)
-    for ledger, keys in done.in_doubt.items():
-        settle(program, service, ledger, keys)
+    settle_all(program, service, done)
     assert program.run("verify", database, address, environ=in_s3.environ()).code == 0
-    applied = service.stats().applied
-    assert sorted(applied) == sorted(f"S-{number}" for number in range(1, RECORDS + 1))
-    assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}

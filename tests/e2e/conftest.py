@@ -11,6 +11,7 @@ import pytest
 from batcher.sandbox import Sandbox, SandboxSettings
 from tests.e2e.program import Program
 from tests.e2e.servers import Answer, Background, Raw, raw_server
+from tests.e2e.silent import Silent
 
 
 class StartSandbox(Protocol):
@@ -67,3 +68,15 @@ def start_raw(background: Background) -> Iterator[StartRaw]:
             return stack.enter_context(background.holding(raw_server(answer)))
 
         yield start
+
+
+@pytest.fixture
+def silent(background: Background) -> Silent:
+    """What the service answers with."""
+    return Silent(background)
+
+
+@pytest.fixture
+def service(start_raw: StartRaw, silent: Silent) -> Raw:
+    """A service that falls silent."""
+    return start_raw(silent)

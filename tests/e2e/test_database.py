@@ -19,9 +19,9 @@ import pytest
 
 from batcher.flow.ledger.access import open_to_read
 from batcher.sandbox import Sandbox
-from tests.e2e.conftest import StartRaw, StartSandbox
+from tests.e2e.conftest import StartSandbox
 from tests.e2e.program import Done, Program, lines, many, read_lines, record, wait_for_line
-from tests.e2e.servers import Background, Raw
+from tests.e2e.servers import Raw
 from tests.e2e.silent import ANSWERED, Silent
 from tests.postgresql.server import Served, Server
 
@@ -36,18 +36,6 @@ def ledger(postgresql: Server) -> Iterator[str]:
     """Of a short lease."""
     with Served(postgresql, lease=1) as served:
         yield served.ledger
-
-
-@pytest.fixture
-def silent(background: Background) -> Silent:
-    """What the service answers with."""
-    return Silent(background)
-
-
-@pytest.fixture
-def service(start_raw: StartRaw, silent: Silent) -> Raw:
-    """A service that falls silent."""
-    return start_raw(silent)
 
 
 def sample(number: int) -> dict[str, Any]:

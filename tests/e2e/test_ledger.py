@@ -27,9 +27,8 @@ from batcher.errors import RunAborted
 from batcher.flow.ledger.address import is_database
 from batcher.sandbox import Sandbox
 from bench.torture import torture
-from tests.e2e.conftest import StartRaw
 from tests.e2e.program import PATIENCE_S, Done, Program, lines, read_lines, record, wait_for_line
-from tests.e2e.servers import Background, Raw
+from tests.e2e.servers import Raw
 from tests.e2e.silent import ANSWERED, Silent
 from tests.flow.ledgers import opened
 from tests.places import Places, tampering
@@ -53,18 +52,6 @@ def program(tmp_path: Path, places: Places) -> Iterator[Program]:
     """The program, run in a directory of its own, with either kind of ledger."""
     with closing(Program(tmp_path, places)) as started:
         yield started
-
-
-@pytest.fixture
-def silent(background: Background) -> Silent:
-    """What the service answers with."""
-    return Silent(background)
-
-
-@pytest.fixture
-def service(start_raw: StartRaw, silent: Silent) -> Raw:
-    """A service that falls silent."""
-    return start_raw(silent)
 
 
 @pytest.fixture

@@ -37,18 +37,6 @@ MANY = 3000
 
 
 @pytest.fixture
-def silent(background: Background) -> Silent:
-    """What the service answers with."""
-    return Silent(background)
-
-
-@pytest.fixture
-def service(start_raw: StartRaw, silent: Silent) -> Raw:
-    """A service that falls silent."""
-    return start_raw(silent)
-
-
-@pytest.fixture
 def ledger(postgresql: Server) -> Iterator[str]:
     """Of a short lease."""
     with Served(postgresql, lease=2) as served:
