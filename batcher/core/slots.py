@@ -1,7 +1,8 @@
 """Where the workers' time goes: each second of each worker is charged to one state, so that the states add up.
 
 A worker is a slot for a request. It has a turn (a record that it sends), or it waits for one. Nothing is stamped worker
-by worker: sums grow by *time times how many*, and only where such a number changes.
+by worker: sums grow by *time times how many*, and only where such a number changes. Who waits for a turn is looked at
+once a turn of the event loop, so that a worker may be charged for two things for the rest of one: that is taken back.
 
 ========== ============================================================================================
 state      the worker
@@ -29,6 +30,7 @@ State: TypeAlias = Literal[
 ]
 Shares: TypeAlias = tuple[tuple[State, int], ...]
 STATES: Final[tuple[State, ...]] = get_args(State)
+_STAMPED = ("connect", "server")
 
 
 class Wait:
@@ -76,6 +78,9 @@ class Slots:
         self._ended: float | None = None
         self._charged = now
         self._seconds: dict[str, float] = dict.fromkeys(STATES, 0.0)
+        self._seen = self._seconds.copy()  # when they were last asked for
+        self._told = self._seconds.copy()
+        self._told_at = now
 
     def charge(self, shares: Shares, now: float) -> None:
         """From *now* on so many workers wait for a turn, by what keeps it from them; nobody does after the end."""
@@ -88,16 +93,27 @@ class Slots:
         self._ended = now
 
     def seconds(self, now: float, connect: Wait, server: Wait) -> dict[str, float]:
-        """Seconds by state up to *now*, or to the end; *connect* and *server* are told by whoever makes exchanges."""
+        """Seconds by state up to *now*, or to the end: they never fall, and add up to the workers' time.
+
+        *connect* and *server* are told by whoever makes exchanges.
+        """
         if self._ended is not None:
             now = self._ended
         self._settle(now)
         seconds = self._seconds.copy()
-        whole = self.workers * (now - self._began)
         seconds["pause"] += self.pauses.seconds(now)
         seconds["connect"], seconds["server"] = connect.seconds(now), server.seconds(now)
-        seconds["read"] = max(0.0, whole - sum(seconds.values()))
-        return seconds
+        grown: dict[str, float] = {state: max(0.0, seconds[state] - self._seen[state]) for state in STATES}
+        rest = self.workers * (now - self._told_at) - sum(grown.values())
+        # Charged twice was a worker that no longer waited for its turn: its new state is stamped exactly.
+        for state in sorted(STATES, key=lambda state: (state in _STAMPED, -grown[state])):
+            back = min(grown[state], max(0.0, -rest))
+            grown[state] -= back
+            rest += back
+        grown["read"] = max(0.0, rest)
+        self._seen, self._told_at = seconds, now
+        self._told = {state: before + grown[state] for state, before in self._told.items()}
+        return self._told.copy()
 
     def _settle(self, now: float) -> None:
         passed = now - self._charged
