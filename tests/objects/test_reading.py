@@ -34,7 +34,7 @@ TEXT = b"".join(b'{"line":%d,"text":"%s"}\n' % (number, b"x" * (number % 700)) f
 """Two MB."""
 PACKED: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, zstd.compress]
 _PEAK = """
-import asyncio, re, sys
+import asyncio, os, re, sys
 from batcher.flow.source import FileSource
 async def read():
     source = FileSource(sys.argv[1:], max_line_bytes=100_000)
@@ -45,7 +45,8 @@ async def read():
     return count
 count = asyncio.run(read())
 # Not getrusage: it also tells of the process from which this one was forked.
-print(count, int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) // 1024)
+print(count, int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) // 1024, flush=True)
+os._exit(0)  # as the program does: a thread of the store that comes late would abort a process that ends in order
 """
 
 
