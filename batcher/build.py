@@ -171,7 +171,7 @@ class Parts:
             known = found if isinstance(found, int) else None
             limit = Limit(settings.connections, settings.concurrency, known, ahead=_ahead())
             self._service.limit = limit
-            writer = LedgerWriter(store, projection, self._observer, time.monotonic, lambda: limit.value)
+            writer = LedgerWriter(store, projection, self._observer, time.monotonic, limit)
             counts = store.counts()
             store.begin_run(time.time(), sum(counts.values()), again=reopens)
             earlier = {outcome: count + left.outcomes[outcome] for outcome, count in counts.items()}

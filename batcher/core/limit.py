@@ -67,9 +67,11 @@ class Limit:
 
     Attributes:
         value: requests that may be in flight, at least 1.
+        most: the highest that it can become.
     """
 
     def __init__(self, most: int, fixed: int | None = None, found: int | None = None, *, ahead: float = 0.0) -> None:
+        self.most = most if fixed is None else fixed
         self._most = float(most)
         self._ahead = ahead
         self._fixed = fixed is not None

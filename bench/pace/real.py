@@ -1,7 +1,7 @@
 """The rule for the limit on real sockets: the whole program against the sandbox, beside fixed limits.
 
 ``python -m bench pace --real`` lets each scenario serve ``--concurrency auto`` and some fixed limits, one after the
-other, round after round, so that a noisy minute hits all of them, and tells medians. But for the last one the sandbox
+other, round after round, so that a noisy minute hits all of them, and tells medians. But for the last two the sandbox
 is the bottleneck by far, at a few hundred requests a second. Goodput is what it has applied, from its first request on
 and from the end of the warm-up on; the best fixed limit is the lowest of those that reach 99% of the most.
 """
@@ -36,12 +36,13 @@ _RECORDS = 80_000
 
 
 class Real(NamedTuple):
-    """A service, the connections to it, and the fixed limits among which the best is looked for."""
+    """A service, the connections to it, the fixed limits among which the best is looked for, and whether with a ledger."""
 
     title: str
     sandbox: tuple[str, ...]
     connections: int
     fixed: tuple[int, ...]
+    ledger: bool = False
 
 
 REAL = (
@@ -61,6 +62,8 @@ REAL = (
         64,
         (8, 16, 32, 64),
     ),
+    # Requests that take less than a commit of the ledger: how much it declares ahead must not follow from the limit.
+    Real("As fast as two cores go, with a ledger, at once", (), 64, (2, 8, 32, 64), ledger=True),
 )
 
 
@@ -104,6 +107,8 @@ def run(real: Real, concurrency: str, folder: Path) -> Ran:
         *("--connections", str(real.connections), "--order-by", "none", "--progress", "off", "--drain-timeout", "5"),
         *("--results", str(folder / "results.ndjson"), "--summary", str(summary), "--stop-after", "none"),
     ]
+    if real.ledger:
+        command += ["--ledger", str(Path(tempfile.mkdtemp(dir=folder)) / "ledger")]
     with sandbox(*real.sandbox) as url:
         program = subprocess.Popen([*command, "--endpoint", url], stderr=subprocess.DEVNULL)
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from batcher.core.events import Event
+from batcher.core.limit import Limit
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
@@ -68,7 +69,7 @@ class Scene:
         self.results = folder / "results.ndjson"
         self.store = self.hold.open()
         self.projection = Projection(self.store, results or str(self.results), None)
-        self.writer = LedgerWriter(self.store, self.projection, self, asyncio.get_running_loop().time, lambda: 4)
+        self.writer = LedgerWriter(self.store, self.projection, self, asyncio.get_running_loop().time, Limit(4, 4))
         self.told: set[int] = set()
         self.put: set[int] = set()
         self.out = 0

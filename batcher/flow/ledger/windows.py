@@ -89,9 +89,11 @@ class Pace:
 
     Args:
         now: seconds, monotonic.
+        most: the highest concurrency limit there may be.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, most: int) -> None:
+        self._most = 2 * most
         self._seconds = 0.0
         self._rate: float | None = None
         self._since = now
@@ -101,15 +103,16 @@ class Pace:
     def wanted(self, ahead: int, limit: int) -> int:
         """How many more records are to be declared now, with *ahead* declared and not sent.
 
-        As many as are sent until two commits are done and another one is due, at least 1 and at most twice *limit*, the
-        concurrency limit; 0 while enough for those two is ahead still, so that commits carry something.
+        As many as are sent until two commits are done and another one is due, at least 1 and at most twice the highest
+        limit; 0 while enough for those two is ahead still, so that commits carry something. As long as nothing is known
+        of the rate, twice the present *limit*. Twice that for good would make a limit that suffices for a fast service
+        too small for the ledger: a service that answers sooner than a commit is done would wait for each of them.
         """
         if ahead > self._low and self._rate is not None:
             return 0
-        most = 2 * limit
         if self._rate is None:
-            return most - ahead if ahead <= limit else 0
-        top = min(self._top, most)
+            return 2 * limit - ahead if ahead <= limit else 0
+        top = min(self._top, self._most)
         return top - ahead if ahead <= min(self._low, top * 3 // 4) else 0
 
     def declared(self, count: int) -> None:

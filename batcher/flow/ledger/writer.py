@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeAlias
 
 from batcher.core.events import Committed, Observer
+from batcher.core.limit import Limit
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed, RunAborted
@@ -55,7 +56,7 @@ class LedgerWriter:
         projection: the files that its lines are written to.
         observer: hears of commits.
         clock: seconds, monotonic.
-        limit: asks for the concurrency limit.
+        limit: the concurrency limit.
 
     Attributes:
         reading: asks how far the input was read, which commits write down.
@@ -71,7 +72,7 @@ class LedgerWriter:
         projection: Projection,
         observer: Observer,
         clock: Callable[[], float],
-        limit: Callable[[], int],
+        limit: Limit,
     ) -> None:
         self._store = store
         self._projection = projection
@@ -79,7 +80,7 @@ class LedgerWriter:
         self._clock = clock
         self._limit = limit
         self._windows = Windows(store.windows())
-        self._pace = Pace(clock())
+        self._pace = Pace(clock(), limit.most)
         self._ended: list[_Told] = []
         self._declared: list[Job] = []
         self._size = 0
@@ -242,7 +243,7 @@ class LedgerWriter:
         self._windows.adopt({move.ordinal: move.hash for move in self._moves if move.sent})
         # Windows go to the thread as they are now: they may change while they are being written.
         commit.windows = self._windows.take()
-        accounted, limit = self._projection.accounted(), self._limit()
+        accounted, limit = self._projection.accounted(), self._limit.value
         if self._told != (accounted, limit):
             self._told = accounted, limit
             commit.accounted, commit.limit = accounted, limit
