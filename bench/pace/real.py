@@ -36,7 +36,7 @@ _RECORDS = 80_000
 
 
 class Real(NamedTuple):
-    """A service, the connections to it, the fixed limits among which the best is looked for, and whether with a ledger."""
+    """A service, the connections to it, fixed limits to find the best among, and whether with a ledger."""
 
     title: str
     sandbox: tuple[str, ...]
