@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "batcher")
 PATIENCE_S = 60.0
 """A program that takes longer hangs."""
+_PIPE_BYTES = 1 << 20
+"""What anybody may let a pipe hold."""
 _NOT_INHERITED = re.compile("VEETRO_BATCH_.*|(HTTPS?|NO|ALL)_PROXY|NO_COLOR|TERM|PYTHONPATH", re.IGNORECASE)
 
 
@@ -41,6 +44,15 @@ class Done:
         return dict(Counter(result["outcome"] for result in self.results))
 
 
+def _filled(given: bytes) -> int:
+    """The end to read from of a pipe that holds *given*, and into which nobody writes any more."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, max(len(given), 4096))
+        pipe.write(given)
+    return reading
+
+
 def read_lines(text: bytes) -> list[dict[str, Any]]:
     """JSON lines, each ended by LF, sorted by their ``line``."""
     assert text == b"" or text.endswith(b"\n")
@@ -57,34 +69,51 @@ class Program:
         self.directory = directory
         self.places = places or Files()
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._given: dict[int, bytes] = {}
 
     def start(
         self,
         *arguments: str | Path,
+        given: bytes | None = None,
         stdin: int | IO[bytes] = subprocess.PIPE,
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.PIPE,
         environ: Mapping[str, str] | None = None,
         starter: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
-        """A process that runs the program; *starter* is the command that starts it."""
+        """A process that runs the program; *starter* is the command that starts it.
+
+        What is *given* on standard input stands in the pipe, up to its end, before the program begins: one that ends
+        early would else have read as much as the test had written by then. What no pipe holds follows in `finish`.
+        """
         inherited = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.fullmatch(name)}
-        process = subprocess.Popen(
-            [*starter, *COMMAND, *(self.places.argument(str(argument)) for argument in arguments)],
-            cwd=self.directory,
-            env={**inherited, "PYTHONPATH": str(ROOT), **(environ or {})},
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-        )
+        filled = None if given is None or len(given) > _PIPE_BYTES else _filled(given)
+        try:
+            process = subprocess.Popen(
+                [*starter, *COMMAND, *(self.places.argument(str(argument)) for argument in arguments)],
+                bufsize=0,  # a line that is waited for takes nothing of what follows it out of the pipe
+                cwd=self.directory,
+                env={**inherited, "PYTHONPATH": str(ROOT), **(environ or {})},
+                stdin=stdin if filled is None else filled,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        finally:
+            if filled is not None:
+                os.close(filled)
         self._processes.append(process)
+        if given is not None and filled is None:
+            self._given[process.pid] = given
         return process
 
     def finish(self, process: subprocess.Popen[bytes], given: bytes | None = None) -> Done:
-        """What came of *process*, which gets *given* on standard input. It never shows its users a traceback."""
+        """What came of *process*, which gets what else is *given*, or nothing more, on standard input.
+
+        It never shows its users a traceback.
+        """
         if process.stdin is not None and process.stdin.closed:
             process.stdin = None  # else communicate() would use it once more
-        out, err = process.communicate(given, PATIENCE_S)
+        out, err = process.communicate(given or self._given.pop(process.pid, None), PATIENCE_S)
         text = self.places.told((err or b"").decode())
         assert "Traceback" not in text, text
         assert "internal error" not in text, text
@@ -93,12 +122,12 @@ class Program:
 
     def run(self, *arguments: str | Path, given: bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
         """Start the program, give it its standard input, and wait for its end."""
-        return self.finish(self.start(*arguments, environ=environ), given)
+        return self.finish(self.start(*arguments, given=given, environ=environ))
 
     def run_each(self, runs: Iterable[tuple[Sequence[str | Path], bytes]]) -> list[Done]:
         """Run the program once for each pair of arguments and standard input, all at the same time."""
-        begun = [(self.start(*arguments), given) for arguments, given in runs]
-        return [self.finish(process, given) for process, given in begun]
+        begun = [self.start(*arguments, given=given) for arguments, given in runs]
+        return [self.finish(process) for process in begun]
 
     def close(self) -> None:
         """End every process that still runs."""

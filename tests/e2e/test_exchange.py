@@ -209,11 +209,11 @@ def test_timeouts(program: Program, start_raw: StartRaw, background: Background)
             connection.setblocking(False)
             connection.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}/xml"
-        begun = [
-            program.start("--endpoint", raw.url, "--timeout=0.3", "--connect-timeout=0.3"),
-            program.start("--endpoint", url, "--timeout=5", "--connect-timeout=0.2", "--max-outage=0.3"),
+        options = [
+            ("--endpoint", raw.url, "--timeout=0.3", "--connect-timeout=0.3"),
+            ("--endpoint", url, "--timeout=5", "--connect-timeout=0.2", "--max-outage=0.3"),
         ]
-        late, closed = (program.finish(process, many(1, ImportSyncRecordID=0)) for process in begun)
+        late, closed = program.run_each((each, many(1, ImportSyncRecordID=0)) for each in options)
         for connection in waiting:
             connection.close()
     assert (late.code, late.results[0]["outcome"], late.results[0]["error"]["kind"]) == (4, "in_doubt", "timeout")

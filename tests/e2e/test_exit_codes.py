@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from pathlib import Path
 
 from tests.e2e.conftest import StartRaw, StartSandbox
 from tests.e2e.program import Program, lines, many, record
@@ -40,8 +41,7 @@ def test_finished(program: Program, start_raw: StartRaw) -> None:
         "in doubt": lines(doubtful, record(2)),
         "both": lines(doubtful, {}, wish("refuse", 3)),
     }
-    begun = {name: program.start("--endpoint", url) for name in given}
-    done = {name: program.finish(process, given[name]) for name, process in begun.items()}
+    done = dict(zip(given, program.run_each((("--endpoint", url), text) for text in given.values()), strict=True))
     assert {name: (run.code, run.outcomes) for name, run in done.items()} == {
         "rejected": (3, {"rejected": 1, "delivered": 1}),
         "invalid": (3, {"invalid": 1, "delivered": 1}),
@@ -75,6 +75,7 @@ def test_stop_after_a_number(program: Program, start_raw: StartRaw) -> None:
     assert done.code == 5
     assert set(done.outcomes) == {"rejected", "unsent"}
     assert done.outcomes["rejected"] == 3
+    assert len(done.results) < 4000
     assert [entry["line"] for entry in done.results] == list(range(1, len(done.results) + 1))
     unsent = done.results[-1]
     assert (unsent["attempts"], unsent["error"]["kind"]) == (0, "stopped")
@@ -91,8 +92,8 @@ def test_stop_rules(program: Program, start_raw: StartRaw) -> None:
         ("--stop-after=90%",): lines(*refused),
         ("--stop-after=default",): lines(record(0), *refused),
     }
-    begun = {options: program.start("--endpoint", url, "--connections=4", *options) for options in given}
-    done = {options: program.finish(process, given[options]) for options, process in begun.items()}
+    runs = ((("--endpoint", url, "--connections=4", *options), text) for options, text in given.items())
+    done = dict(zip(given, program.run_each(runs), strict=True))
     assert {options: run.code for options, run in done.items()} == {
         (): 5,
         ("--stop-after=none",): 3,
@@ -112,12 +113,12 @@ def test_unusable_service(program: Program, start_sandbox: StartSandbox) -> None
     secret.write_text("wrong\n")
     login = start_sandbox(login=("ann@example.org", "right"))
     lost = start_sandbox(faults={"not_found": 1.0})
-    begun = [
-        program.start("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.3"),
-        program.start("--endpoint", login.url, "--email=ann@example.org", "--password-file", secret),
-        program.start("--endpoint", lost.url, "--max-outage=0.3"),
+    options = [
+        ("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.3"),
+        ("--endpoint", login.url, "--email=ann@example.org", "--password-file", secret),
+        ("--endpoint", lost.url, "--max-outage=0.3"),
     ]
-    done = [program.finish(process, many(20)) for process in begun]
+    done = program.run_each((each, many(20)) for each in options)
     assert [run.code for run in done] == [7, 7, 7]
     assert [run.outcomes for run in done] == [{"unsent": 20}] * 3
     assert {entry["error"]["kind"] for run in done for entry in run.results} == {"outage"}
@@ -132,18 +133,17 @@ def test_precedence(program: Program, start_raw: StartRaw) -> None:
     url = start_raw(answer).url
     cut = program.directory / "cut.gz"
     cut.write_bytes(gzip.compress(lines({}, wish("reset", 2, ImportSyncRecordID=0), record(3)))[:-4])
-    begun = [
-        program.start("--endpoint", url, cut),  # 9, 4, 3
-        program.start("--endpoint", url, "--stop-after=1", "--results=/dev/full"),  # 9, 5, 4
-        program.start("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.2", "--results=/dev/full"),  # 9, 7
-        program.start("--endpoint", url, "--stop-after=1"),  # 5, 4
-        program.start("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.2"),  # 7, 3
-        program.start("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.2", "--stop-after=1"),  # 5, 3
-    ]
+    unusable = ("--endpoint=http://127.0.0.1:9/xml", "--max-outage=0.2")
     doubtful = lines(wish("reset", 1, ImportSyncRecordID=0))
-    given = [b"", doubtful, many(1), doubtful, lines({}, record(2)), lines({}, record(2))]
-    codes = [program.finish(process, text).code for process, text in zip(begun, given, strict=True)]
-    assert codes == [9, 9, 9, 5, 7, 5]
+    runs: list[tuple[tuple[str | Path, ...], bytes]] = [
+        (("--endpoint", url, cut), b""),  # 9, 4, 3
+        (("--endpoint", url, "--stop-after=1", "--results=/dev/full"), doubtful),  # 9, 5, 4
+        ((*unusable, "--results=/dev/full"), many(1)),  # 9, 7
+        (("--endpoint", url, "--stop-after=1"), doubtful),  # 5, 4
+        (unusable, lines({}, record(2))),  # 7, 3
+        ((*unusable, "--stop-after=1"), lines({}, record(2))),  # 5, 3
+    ]
+    assert [done.code for done in program.run_each(runs)] == [9, 9, 9, 5, 7, 5]
 
 
 USAGE = (

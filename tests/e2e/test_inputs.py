@@ -24,10 +24,9 @@ def test_cut_short(program: Program, sandbox: Sandbox) -> None:
     """A truncated gzip, by name and on standard input: its whole lines are delivered, then the run ends with 9."""
     whole = gzip.compress(many(200))
     (program.directory / "cut.gz").write_bytes(whole[: len(whole) // 2])
-    by_name = program.start("cut.gz", "--endpoint", sandbox.url, "--summary=summary.json")
-    streamed = program.start("--endpoint", sandbox.url)
-    for process, given in ((by_name, b""), (streamed, whole[: len(whole) // 2])):
-        done = program.finish(process, given)
+    by_name = ("cut.gz", "--endpoint", sandbox.url, "--summary=summary.json")
+    streamed = ("--endpoint", sandbox.url)
+    for done in program.run_each([(by_name, b""), (streamed, whole[: len(whole) // 2])]):
         assert done.code == 9
         count = len(done.results)
         assert 50 < count < 150

@@ -72,7 +72,7 @@ def test_full_disk(program: Program, sandbox: Sandbox) -> None:
 def test_full_disk_behind_standard_output(program: Program, sandbox: Sandbox) -> None:
     """The same where the shell opened the file."""
     with Path("/dev/full").open("wb") as full:
-        done = program.finish(program.start("--endpoint", sandbox.url, stdout=full), many(3))
+        done = program.finish(program.start("--endpoint", sandbox.url, given=many(3), stdout=full))
     assert done.code == 9
     assert "standard output cannot be written: No space left on device" in " ".join(done.err.split())
 
@@ -111,10 +111,7 @@ def test_a_pipe_of_results_by_name(program: Program, sandbox: Sandbox) -> None:
     """A named pipe takes results, and is not cut or made somebody's own."""
     pipe = program.directory / "pipe"
     os.mkfifo(pipe, 0o644)
-    process = program.start("--endpoint", sandbox.url, "--results=pipe")
-    assert process.stdin is not None
-    process.stdin.write(many(3))
-    process.stdin.close()
+    process = program.start("--endpoint", sandbox.url, "--results=pipe", given=many(3))
     assert len(read_lines(pipe.read_bytes())) == 3
     assert program.finish(process).code == 0
     assert pipe.stat().st_mode & 0o777 == 0o644

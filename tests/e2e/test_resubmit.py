@@ -77,8 +77,7 @@ def test_rejects_lines_on_standard_input(program: Program, folder: Path, service
     entries = {entry["line"]: entry for entry in in_order(folder / "rejects.ndjson")}
     corrected = json.dumps({"record": sample(9)} | {k: v for k, v in entries[INVALID].items() if k != "record"})
     given = f"{corrected}\n{json.dumps(entries[1])}\nno line\n{{}}\n".encode()
-    process = program.start("resubmit", "-", *RUN, "--endpoint", service.url)
-    done = program.finish(process, given)
+    done = program.run("resubmit", "-", *RUN, "--endpoint", service.url, given=given)
     assert done.code == 3
     assert [(entry["line"], entry["outcome"]) for entry in done.results] == [
         (1, "delivered"),

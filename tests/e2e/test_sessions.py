@@ -32,11 +32,12 @@ def test_one_login_for_all(program: Program, start_sandbox: StartSandbox, secret
     """All connections share one login, whose password comes from a file or the environment."""
     sandbox = start_sandbox(login=(EMAIL, PASSWORD), latency=0.01)
     options = ("--endpoint", sandbox.url)
+    environ = {"VEETRO_BATCH_EMAIL": EMAIL, "VEETRO_BATCH_PASSWORD": PASSWORD}
     begun = [
-        program.start(*options, "--email", EMAIL, "--password-file", secret, "--soap=1.2"),
-        program.start(*options, environ={"VEETRO_BATCH_EMAIL": EMAIL, "VEETRO_BATCH_PASSWORD": PASSWORD}),
+        program.start(*options, "--email", EMAIL, "--password-file", secret, "--soap=1.2", given=many(100)),
+        program.start(*options, given=many(100), environ=environ),
     ]
-    done = [program.finish(process, many(100)) for process in begun]
+    done = [program.finish(process) for process in begun]
     assert [(run.code, run.outcomes) for run in done] == [(0, {"delivered": 100})] * 2
     assert {entry["attempts"] for run in done for entry in run.results} == {1}
     assert (sandbox.stats().logins, sandbox.stats().requests) == (2, 202)
@@ -90,10 +91,8 @@ def test_session_file_is_read_again(program: Program, start_raw: StartRaw) -> No
         writer.write(http("200 OK", saved(request)) if valid else http("500 Internal Server Error", LOST))
 
     raw = start_raw(answer)
-    process = program.start("--endpoint", raw.url, "--session-file=session", "--max-attempts=1", "--connections=4")
-    assert process.stdin is not None
-    process.stdin.write(many(20, ImportSyncRecordID=0))
-    process.stdin.close()
+    options = ("--endpoint", raw.url, "--session-file=session", "--max-attempts=1", "--connections=4")
+    process = program.start(*options, given=many(20, ImportSyncRecordID=0))
     wait_for_line(process.stderr, "paused")
     file.write_text(f"{KEY}\n")
     done = program.finish(process)

@@ -44,7 +44,7 @@ def terminal() -> Terminal:
 
 def test_results_stay_off_the_terminal(program: Program, sandbox: Sandbox, terminal: Terminal) -> None:
     """With a terminal on standard output the results go to a file of the run's own, which the summary names."""
-    done = program.finish(program.start("--endpoint", sandbox.url, stdout=terminal.ours), many(3))
+    done = program.finish(program.start("--endpoint", sandbox.url, given=many(3), stdout=terminal.ours))
     assert (done.code, terminal.text()) == (0, "")
     (path,) = program.directory.iterdir()
     assert re.fullmatch(r"veetro-results-[0-9TZ-]+\.ndjson", path.name)
@@ -55,8 +55,9 @@ def test_results_stay_off_the_terminal(program: Program, sandbox: Sandbox, termi
 
 def test_live_view(program: Program, sandbox: Sandbox, terminal: Terminal) -> None:
     """On a terminal progress is drawn and the cursor comes back; the results on standard output hold none of it."""
-    process = program.start("--endpoint", sandbox.url, stderr=terminal.ours, environ={"TERM": "xterm"})
-    done = program.finish(process, many(3))
+    arguments = ("--endpoint", sandbox.url)
+    process = program.start(*arguments, given=many(3), stderr=terminal.ours, environ={"TERM": "xterm"})
+    done = program.finish(process)
     text = terminal.text()
     assert (done.code, len(done.results)) == (0, 3)
     assert "\x1b[?25l" in text
@@ -80,9 +81,10 @@ def test_quieter_views(program: Program, sandbox: Sandbox) -> None:
     for options, environ, _ in QUIET:
         terminal = Terminal()
         arguments = ("--endpoint", sandbox.url, *options)
-        begun.append((terminal, program.start(*arguments, stderr=terminal.ours, environ=environ)))
+        given = lines(record(1), {})
+        begun.append((terminal, program.start(*arguments, given=given, stderr=terminal.ours, environ=environ)))
     for (terminal, process), (_, _, moved) in zip(begun, QUIET, strict=True):
-        code = program.finish(process, lines(record(1), {})).code
+        code = program.finish(process).code
         text = terminal.text()
         assert code == 3
         assert re.search(r"\x1b\[[0-9;]*(3[0-7]|9[0-7]|[34]8)[0-9;]*m", text) is None

@@ -32,12 +32,12 @@ def test_certificates(program: Program, start_sandbox: StartSandbox, authority: 
     """With its authority the service is trusted; without it, or under another name, nothing is ever sent: 7."""
     known = start_sandbox(tls=context(authority[0], "127.0.0.1"))
     other = start_sandbox(tls=context(authority[0], "crm.example.org"))
-    begun = [
-        program.start("--endpoint", known.url, "--ca-file", authority[1]),
-        program.start("--endpoint", known.url, "--max-outage=0.3"),
-        program.start("--endpoint", other.url, "--max-outage=0.3", "--ca-file", authority[1]),
+    options = [
+        ("--endpoint", known.url, "--ca-file", authority[1]),
+        ("--endpoint", known.url, "--max-outage=0.3"),
+        ("--endpoint", other.url, "--max-outage=0.3", "--ca-file", authority[1]),
     ]
-    done = [program.finish(process, many(5)) for process in begun]
+    done = program.run_each((each, many(5)) for each in options)
     assert [(run.code, run.outcomes) for run in done] == [(0, {"delivered": 5}), *[(7, {"unsent": 5})] * 2]
     assert {entry["attempts"] for entry in done[0].results} == {1}
     assert (known.stats().requests, other.stats().requests) == (5, 0)
