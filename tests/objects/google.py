@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import json
 import re
-import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from obstore.store import GCSStore
 from tests.objects import s3
 from tests.objects.store import BUCKET, SECRET, Bucket, absent, process
 from tests.objects.way import Way
-from tests.prometheus.server import wait_for
+from tests.prometheus.server import lasting_port, wait_for
 
 _BEARER = re.compile(rb"\r\nauthorization: Bearer (\S+)\r\n", re.IGNORECASE)
 _REFUSAL = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
@@ -125,8 +124,7 @@ def serving(directory: Path) -> Iterator[GoogleBucket]:
     binary = _binary()
     key = _account(directory / "account.json")
     _account(directory / "other.json")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        inner = free.getsockname()[1]  # it cannot say which one it has chosen
+    inner = lasting_port()  # it cannot say which one it would have chosen
     # It looks at the host that requests name. Without a port any will do: they come over a way.
     public = "-public-host=127.0.0.1"
     options = ("-scheme=http", "-backend=memory", "-host=127.0.0.1", f"-port={inner}", public)

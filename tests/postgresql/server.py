@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import psycopg
 import pytest
 
 from batcher.flow.ledger.address import Address
+from tests.prometheus.server import lasting_port
 
 USER, PASSWORD, DATABASE = "veetro", "open sesame/1", "ledgers"
 _QUOTED = "open%20sesame%2F1"
@@ -59,9 +59,7 @@ class Server:
         if os.geteuid() == 0:
             self._as_user = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
             shutil.chown(folder, "nobody", "nogroup")
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = int(taken.getsockname()[1])
+        self.port = lasting_port()
         secret = folder / "password"
         secret.write_text(f"{PASSWORD}\n")
         secret.chmod(0o644)

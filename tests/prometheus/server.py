@@ -19,17 +19,25 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 _LOOK_EVERY_S = 0.02
 _HISTORY = "1h"
 """Longer than any test: what was scraped at all lies within."""
 
 
 def lasting_port() -> int:
-    """A free port that the kernel gives nobody by itself: it is scraped on when the run that had it is over."""
+    """A free port that the kernel gives nobody by itself, nor this function to anybody else while this process lives.
+
+    So it is still free when a server that cannot choose one for itself has begun, or begins anew, and nobody else
+    answers there once the run that had it is over.
+    """
     for port in random.sample(range(20_000, 32_000), 100):
+        claim = socket.socket(socket.AF_UNIX)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            claim.bind(f"\0veetro-batch tests, port {port}")
+            claim.detach()
             return port
+        claim.close()
     raise AssertionError("none is free")
 
 
