@@ -14,7 +14,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from batcher.sandbox import Sandbox, SandboxSettings
 
 T = TypeVar("T")
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 
 
 class Background:
