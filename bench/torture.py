@@ -112,24 +112,38 @@ def served() -> Iterator[Database]:
 
 
 class _Watched(Sandbox):
-    """A sandbox that tells when so many more requests have come."""
+    """A sandbox that tells when so many more requests have come.
+
+    The last one of them is not answered until `release`: a run that is to be killed then does not end before.
+    """
 
     received = 0
     _awaited = 0
     _come: asyncio.Future[None] | None = None
+    _released: asyncio.Event | None = None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request; called by aiohttp."""
         self.received += 1
-        if self.received == self._awaited and self._come is not None and not self._come.done():
-            self._come.set_result(None)
+        if self.received == self._awaited and self._come is not None and self._released is not None:
+            if not self._come.done():
+                self._come.set_result(None)
+            await self._released.wait()
         return await super().answer(request)
 
     def after(self, requests: int) -> asyncio.Future[None]:
         """Done when so many more requests have come."""
         self._awaited = self.received + requests
         self._come = asyncio.get_running_loop().create_future()
+        self._released = self._released or asyncio.Event()
         return self._come
+
+    def release(self) -> None:
+        """Answer what was not answered, and all that comes."""
+        self._awaited = 0
+        if self._released is not None:
+            self._released.set()
+            self._released = None
 
 
 def torture(records: int, kills: int, seed: int, folder: Path, database: Database | None = None) -> Tally:
@@ -173,6 +187,7 @@ async def _torture(
             if lives:
                 process.kill()
                 await process.communicate()
+                sandbox.release()
                 tally.kills += 1
                 tally.idle += sandbox.received == before
                 left = _left(records, ledger, tally)
@@ -188,7 +203,7 @@ async def _torture(
 async def _start(folder: Path, url: str, ledger: str) -> Process:
     command = [
         *("-m", "batcher", str(folder / "records.ndjson"), "--endpoint", url, "--progress", "off"),
-        *("--ledger", ledger, "--ledger-wait", "60", "--results", str(folder / "results.ndjson")),
+        *("--ledger", ledger, "--ledger-wait", "600", "--results", str(folder / "results.ndjson")),
         *("--rejects", str(folder / "rejects.ndjson"), "--log-level", "error", "--stop-after", "none"),
     ]
     return await asyncio.create_subprocess_exec(sys.executable, *command, stdout=DEVNULL, stderr=PIPE)
