@@ -8,18 +8,21 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from batcher.flow.ledger.access import is_written
+from batcher.flow.ledger.address import is_database
 from tests.places import Files, Places
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "batcher")
-PATIENCE_S = 60.0
-"""A program that takes longer hangs."""
+PATIENCE_S = 240.0
+"""A program that takes longer hangs, also on a machine that is busy with much else."""
 _PIPE_BYTES = 1 << 20
 """What anybody may let a pipe hold."""
 _NOT_INHERITED = re.compile("VEETRO_BATCH_.*|(HTTPS?|NO|ALL)_PROXY|NO_COLOR|TERM|PYTHONPATH", re.IGNORECASE)
@@ -128,6 +131,18 @@ class Program:
         """Run the program once for each pair of arguments and standard input, all at the same time."""
         begun = [self.start(*arguments, given=given) for arguments, given in runs]
         return [self.finish(process) for process in begun]
+
+    def ledger(self, name: str = "ledger") -> str:
+        """Where the ledger of this *name* is, seen from here."""
+        place = self.places.of(name)
+        return place if is_database(place) else str(self.directory / place)
+
+    def kill(self, process: subprocess.Popen[bytes], ledger: str = "ledger") -> None:
+        """Kill *process*, and wait until nobody writes its *ledger*: a database notices it a moment later."""
+        process.kill()
+        process.wait(PATIENCE_S)
+        while is_written(self.ledger(ledger)):
+            time.sleep(0.01)
 
     def close(self) -> None:
         """End every process that still runs."""

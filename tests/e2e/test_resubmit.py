@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +26,7 @@ from tests.again.bad_day import (
     told,
 )
 from tests.e2e.conftest import StartRaw, StartSandbox
-from tests.e2e.program import PATIENCE_S, Program, lines, record
+from tests.e2e.program import Program, lines, record
 from tests.e2e.servers import Background, Held, Request, http, saved
 from tests.places import Places
 
@@ -127,8 +126,7 @@ def test_killed_in_the_middle(
     phases.refusing = False
     process = program.start("resubmit", "ledger", "--endpoint", service.url, *options, "--results=results.ndjson")
     service.wait_for(count + well + limit)
-    process.kill()
-    process.wait(PATIENCE_S)
+    program.kill(process)
     phases.release()
     done = (
         resubmit(program, service, *options, "--results=results.ndjson")
@@ -165,10 +163,9 @@ def test_a_run_that_was_killed_comes_first(
     service = start_raw(phases)
     given = (record(number, ImportSyncRecordID=0) for number in range(1, 4))
     (folder / "records.ndjson").write_bytes(lines(*given))
-    process: subprocess.Popen[bytes] = program.start(*COMMAND, "--endpoint", service.url)
+    process = program.start(*COMMAND, "--endpoint", service.url)
     service.wait_for(2)
-    process.kill()
-    process.wait(PATIENCE_S)
+    program.kill(process)
     phases.release()
     done = settle(program, "--line=2", "--applied")
     assert done.code == 2
