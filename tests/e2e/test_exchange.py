@@ -152,7 +152,7 @@ def test_faults_that_pass(program: Program, start_sandbox: StartSandbox) -> None
     broken = start_sandbox(faults={"late_server": 1.0})
     passing, new, known = program.run_each(
         [
-            (("--endpoint", sandbox.url), many(20, ImportSyncRecordID=0)),
+            (("--endpoint", sandbox.url, "--max-attempts=99"), many(20, ImportSyncRecordID=0)),
             (("--endpoint", broken.url), many(3, ImportSyncRecordID=0)),
             (("--endpoint", broken.url, "--max-attempts=2"), many(3)),
         ]

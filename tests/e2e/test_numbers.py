@@ -169,7 +169,7 @@ def test_during_a_run(program: Program, background: Background, start_raw: Start
 def test_retries_are_counted(program: Program, start_sandbox: StartSandbox) -> None:
     """Attempts of the results, the summary and the service's own count agree where faults make retries."""
     sandbox = start_sandbox(faults={"deadlock": 0.2, "reset": 0.1, "throttle": 0.1}, seed=2)
-    done = program.run("--endpoint", sandbox.url, "--summary=summary", given=many(25))
+    done = program.run("--endpoint", sandbox.url, "--summary=summary", "--max-attempts=99", given=many(25))
     summary = json.loads((program.directory / "summary").read_bytes())
     assert (done.code, done.outcomes) == (0, {"delivered": 25})
     total = sum(entry["attempts"] for entry in done.results)

@@ -94,7 +94,9 @@ def test_session_file_is_read_again(program: Program, start_raw: StartRaw) -> No
     options = ("--endpoint", raw.url, "--session-file=session", "--max-attempts=1", "--connections=4")
     process = program.start(*options, given=many(20, ImportSyncRecordID=0))
     wait_for_line(process.stderr, "paused")
-    file.write_text(f"{KEY}\n")
+    renewed = program.directory / "renewed"
+    renewed.write_text(f"{KEY}\n")
+    renewed.replace(file)  # whoever reads it meanwhile reads one of them
     done = program.finish(process)
     assert (done.code, done.outcomes) == (0, {"delivered": 20})
 
