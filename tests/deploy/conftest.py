@@ -1,4 +1,4 @@
-from tests.e2e.conftest import background, program, sandbox, start_sandbox
+from tests.e2e.conftest import background, program, sandbox, start_gated
 from tests.objects.conftest import in_s3
 
-__all__ = ["background", "in_s3", "program", "sandbox", "start_sandbox"]
+__all__ = ["background", "in_s3", "program", "sandbox", "start_gated"]

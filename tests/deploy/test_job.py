@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from batcher.sandbox import Sandbox
 from tests.deploy.accounts import Account, account
 from tests.deploy.controller import Controller
 from tests.deploy.kubelet import Kubelet, Pod
 from tests.deploy.manifests import KUBERNETES, PLACEHOLDER_ENDPOINT, only, own_overlay, resources
 from tests.deploy.policy import KILLED
-from tests.e2e.conftest import StartSandbox
+from tests.e2e.conftest import StartGated
+from tests.e2e.gated import Gated
 from tests.e2e.program import Program, lines, record
 from tests.objects.s3 import S3Bucket
 from tests.postgresql.server import PASSWORD as DATABASE_PASSWORD
@@ -37,13 +37,13 @@ StartJob = Callable[[list[dict[str, object]], Mapping[str, Mapping[str, str]], M
 
 
 @pytest.fixture
-def service(start_sandbox: StartSandbox) -> Sandbox:
+def service(start_gated: StartGated) -> Gated:
     """Wants a login, and takes its time."""
-    return start_sandbox(latency=0.02, login=(EMAIL, PASSWORD))
+    return start_gated(latency=0.02, login=(EMAIL, PASSWORD))
 
 
 @pytest.fixture
-def start_job(tmp_path: Path, service: Sandbox) -> Iterator[StartJob]:
+def start_job(tmp_path: Path, service: Gated) -> Iterator[StartJob]:
     """Applies rendered manifests; all that still runs is ended at the test's end."""
     started: list[Path] = []
     with ExitStack() as stack:
@@ -76,8 +76,12 @@ def unsafe_numbers() -> range:
     return range(3, RECORDS + 1, 3)
 
 
-def wait_for(controller: Controller, service: Sandbox, applied: int, index: int = 0) -> None:
-    """Until a pod of *index* has logged in, the others standing still, and the service has applied so many records."""
+def wait_for(controller: Controller, service: Gated, applied: int, index: int = 0) -> None:
+    """Until a pod of *index* has logged in, the others standing still, and the service has applied so many records.
+
+    It applies no more until it is waited for again: however late that is, no pod has come to its end meanwhile.
+    """
+    service.let(applied)
 
     def logged_in() -> bool:
         pod = controller.active(index)
@@ -89,7 +93,7 @@ def wait_for(controller: Controller, service: Sandbox, applied: int, index: int 
     controller.run_until(lambda: len(service.stats().applied) >= applied)
 
 
-def end(controller: Controller, service: Sandbox, how: str, index: int = 0) -> None:
+def end(controller: Controller, service: Gated, how: str, index: int = 0) -> None:
     """Let the pod of *index* be killed or evicted."""
     pod = controller.active(index)
     assert pod is not None
@@ -135,7 +139,7 @@ def in_shards(count: int, address: str, by: str) -> list[dict[str, object]]:
 @pytest.fixture
 def database(postgresql: Server) -> Iterator[str]:
     """The address of the run's ledgers, the same for all shards; desk and pods have its password."""
-    with Served(postgresql) as served:
+    with Served(postgresql, lease=120) as served:  # a pod that stands still keeps it until its twin has ended
         yield served.ledger
 
 
@@ -144,7 +148,7 @@ def ledgers_at(address: str) -> dict[str, dict[str, str]]:
     return {"veetro-batch-ledger": {"url": address, "password": DATABASE_PASSWORD}}
 
 
-def settle(program: Program, service: Sandbox, ledger: str, keys: Mapping[int, str]) -> None:
+def settle(program: Program, service: Gated, ledger: str, keys: Mapping[int, str]) -> None:
     """A person looks in the service for the records in doubt (line: key), tells what was found, sends what is left."""
     applied = service.stats().applied
     for word, there in (("--applied", True), ("--not-applied", False)):
@@ -157,7 +161,7 @@ def settle(program: Program, service: Sandbox, ledger: str, keys: Mapping[int, s
         assert program.run("resubmit", ledger, "--endpoint", service.url, *login, environ=environ).code == 0
 
 
-def settle_all(program: Program, service: Sandbox, done: Account) -> None:
+def settle_all(program: Program, service: Gated, done: Account) -> None:
     """The same for the ledgers of all shards; then every record is applied, and none twice that may not be."""
     for ledger, keys in done.in_doubt.items():
         settle(program, service, ledger, keys)
@@ -166,7 +170,7 @@ def settle_all(program: Program, service: Sandbox, done: Account) -> None:
     assert {applied[f"S-{number}"] for number in unsafe_numbers()} == {1}
 
 
-def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program) -> None:
+def test_one_pod(tmp_path: Path, service: Gated, start_job: StartJob, program: Program) -> None:
     """The base: killed, evicted, doubled, paused and resumed, it ends complete, and every record is applied."""
     given = records(unsafe=False)
     job = start_job(resources(KUBERNETES / "base"), SECRETS, {})
@@ -183,10 +187,12 @@ def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program:
     wait_for(job, service, 1500)
     twin = start_twice(job)
     job.suspend()
+    service.let(2100)
     job.run_until(lambda: not job.running)
     job.resume()
     wait_for(job, service, 2100)
     end(job, service, "killed")
+    service.let()
     assert job.finish() == "Complete"
     assert twin.code == IN_USE
     assert [pod.code for pod in job.pods if pod is not twin] == [KILLED, DRAINED, DRAINED, KILLED, 0]
@@ -200,7 +206,7 @@ def test_one_pod(tmp_path: Path, service: Sandbox, start_job: StartJob, program:
 
 @pytest.mark.parametrize("by", ["key", "range"])
 def test_shards(
-    tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program, in_s3: S3Bucket, database: str, by: str
+    tmp_path: Path, service: Gated, start_job: StartJob, program: Program, in_s3: S3Bucket, database: str, by: str
 ) -> None:
     """The overlay: its shards fail and go on each for itself, and what is in doubt in the end a person can settle.
 
@@ -221,6 +227,7 @@ def test_shards(
     twin = start_twice(job, index=2)
     wait_for(job, service, 800, index=1)
     end(job, service, "killed", index=1)
+    service.let()
     job.finish()
     assert (twin.index, twin.code) == (2, IN_USE)
     assert job.standing.failures == {0: 1, 1: 1}
@@ -235,7 +242,7 @@ def test_shards(
 
 
 def test_another_number_of_shards(
-    tmp_path: Path, service: Sandbox, start_job: StartJob, program: Program, in_s3: S3Bucket, database: str
+    tmp_path: Path, service: Gated, start_job: StartJob, program: Program, in_s3: S3Bucket, database: str
 ) -> None:
     """A Job that was suspended and deleted goes on as one of more shards: nothing is lost, and no more is sent twice.
 
@@ -256,6 +263,7 @@ def test_another_number_of_shards(
     end(before, service, "killed", index=0)
     wait_for(before, service, 900, index=0)
     before.suspend()
+    service.let(1500)
     before.run_until(lambda: not before.running)
     assert 0 < len(service.stats().applied) < RECORDS
     after.resume()
@@ -263,6 +271,7 @@ def test_another_number_of_shards(
     late = before.start(0)
     before.run_until(lambda: late not in before.running)
     assert late.code == REFUSED
+    service.let()
     after.finish()
     ledgers = [f"{database}&shard={index}/3" for index in range(3)]
     done = account(program, ledgers, given, service.stats().applied)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from batcher.sandbox import Sandbox, SandboxSettings
+from tests.e2e.gated import Gated
 from tests.e2e.program import Program
 from tests.e2e.servers import Answer, Background, Raw, raw_server
 from tests.e2e.silent import Silent
@@ -18,6 +19,12 @@ class StartSandbox(Protocol):
     """Start a sandbox; the options are those of SandboxSettings."""
 
     def __call__(self, tls: ssl.SSLContext | None = None, **options: Any) -> Sandbox: ...
+
+
+class StartGated(Protocol):
+    """Start a sandbox with a gate; the options are those of SandboxSettings."""
+
+    def __call__(self, **options: Any) -> Gated: ...
 
 
 class StartRaw(Protocol):
@@ -55,6 +62,17 @@ def start_sandbox(background: Background) -> Iterator[StartSandbox]:
 
         def start(tls: ssl.SSLContext | None = None, **options: Any) -> Sandbox:
             return stack.enter_context(background.sandbox(SandboxSettings(**options), tls))
+
+        yield start
+
+
+@pytest.fixture
+def start_gated(background: Background) -> Iterator[StartGated]:
+    """Starts sandboxes that stand still where they are told to."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> Gated:
+            return stack.enter_context(background.holding(Gated(SandboxSettings(**options))))
 
         yield start
 

@@ -19,7 +19,7 @@ import pytest
 
 from batcher.flow.ledger.access import open_to_read
 from batcher.sandbox import Sandbox
-from tests.e2e.conftest import StartSandbox
+from tests.e2e.conftest import StartGated
 from tests.e2e.program import Done, Program, lines, many, read_lines, record, wait_for_line
 from tests.e2e.servers import Raw
 from tests.e2e.silent import ANSWERED, Silent
@@ -28,6 +28,7 @@ from tests.postgresql.server import Served, Server
 RECORDS = 60
 LIMIT = 4
 MANY = 1500
+WAIT = "--ledger-wait=500"
 RUN = ("records.ndjson", "--results=results.ndjson", "--progress=off", f"--concurrency={LIMIT}")
 
 
@@ -35,6 +36,13 @@ RUN = ("records.ndjson", "--results=results.ndjson", "--progress=off", f"--concu
 def ledger(postgresql: Server) -> Iterator[str]:
     """Of a short lease."""
     with Served(postgresql, lease=1) as served:
+        yield served.ledger
+
+
+@pytest.fixture
+def long_lease(postgresql: Server) -> Iterator[str]:
+    """A ledger whose writer keeps it although it gets no turn for some seconds."""
+    with Served(postgresql, lease=8) as served:
         yield served.ledger
 
 
@@ -82,7 +90,7 @@ def test_one_that_was_cut_off_and_comes_back(program: Program, service: Raw, sil
     """
     first = begin(program, service, ledger)
     first.send_signal(signal.SIGSTOP)
-    options = ("--ledger", ledger, "--ledger-wait=50", "--in-doubt=hold", "--results=heir.ndjson")
+    options = ("--ledger", ledger, WAIT, "--in-doubt=hold", "--results=heir.ndjson")
     heir = program.start(*RUN, "--endpoint", service.url, *options)  # elsewhere, so with files of its own
     silent.release()
     done = program.finish(heir)
@@ -100,10 +108,15 @@ def test_one_that_was_cut_off_and_comes_back(program: Program, service: Raw, sil
     assert {entry["line"] for entry in program.run("results", ledger).results} == set(range(1, RECORDS + 1))
 
 
-def test_a_twin_is_turned_away(program: Program, service: Raw, silent: Silent, ledger: str) -> None:
+def test_a_twin_is_turned_away(program: Program, service: Raw, silent: Silent, long_lease: str) -> None:
     """However long ago the first one has last committed anything: it keeps its lease while it waits for answers."""
+    ledger = long_lease
     first = begin(program, service, ledger)
-    twin = program.run(*RUN[:-1], "--endpoint", service.url, "--ledger", ledger, "--ledger-wait=3")
+    with psycopg.connect(ledger.partition("?")[0]) as db:
+        [(moment,)] = db.execute("SELECT now()").fetchall()
+        # Longer than a lease.
+        until(lambda: db.execute("SELECT clock_timestamp() > %s + interval '9 s'", (moment,)).fetchall() == [(True,)])
+    twin = program.run(*RUN[:-1], "--endpoint", service.url, "--ledger", ledger, "--ledger-wait=1")
     assert twin.code == 8
     assert f"process {first.pid}" in " ".join(twin.err.split())
     silent.release()
@@ -113,15 +126,18 @@ def test_a_twin_is_turned_away(program: Program, service: Raw, silent: Silent, l
 
 
 def test_a_database_that_is_restarted_under_a_run(
-    program: Program, start_sandbox: StartSandbox, postgresql: Server, ledger: str
+    program: Program, start_gated: StartGated, postgresql: Server, long_lease: str
 ) -> None:
     """Three times, as after a crash: the run goes on by itself, and every record is applied once."""
-    sandbox = start_sandbox(latency=0.005)
+    sandbox, ledger = start_gated(latency=0.005), long_lease  # the database has twice that to come back in
+    sandbox.let(0)
     (program.directory / "records.ndjson").write_bytes(many(MANY, ImportSyncRecordID=0))
     process = program.start(*RUN, "--endpoint", sandbox.url, "--ledger", ledger)
     for share in (0.1, 0.4, 0.7):
+        sandbox.let(int(share * MANY))
         until(functools.partial(has_applied, sandbox, int(share * MANY)))
         postgresql.restart()
+    sandbox.let()
     done = program.finish(process)
     assert done.code == 0, done.err
     assert sandbox.stats().applied == {f"S-{number}": 1 for number in range(1, MANY + 1)}
@@ -131,11 +147,12 @@ def test_a_database_that_is_restarted_under_a_run(
 
 
 def test_who_waits_for_a_ledger_outlives_a_restart_of_the_database(
-    program: Program, service: Raw, silent: Silent, postgresql: Server, ledger: str
+    program: Program, service: Raw, silent: Silent, postgresql: Server, long_lease: str
 ) -> None:
     """It was there when another run was found to write it, so it is waited for, as long as for that run."""
+    ledger = long_lease
     first = begin(program, service, ledger)
-    waiting = program.start(*RUN, "--endpoint", service.url, "--ledger", ledger, "--ledger-wait=50", "--in-doubt=hold")
+    waiting = program.start(*RUN, "--endpoint", service.url, "--ledger", ledger, WAIT, "--in-doubt=hold")
     wait_for_line(waiting.stderr, "another run is writing the ledger")
     postgresql.stop("immediate")
     try:
@@ -153,14 +170,16 @@ def test_who_waits_for_a_ledger_outlives_a_restart_of_the_database(
 
 
 def test_a_database_that_does_not_come_back(
-    program: Program, start_sandbox: StartSandbox, postgresql: Server, ledger: str
+    program: Program, start_gated: StartGated, postgresql: Server, ledger: str
 ) -> None:
     """The run ends with 9, and nothing is sent that was not declared; the same command goes on later."""
-    sandbox = start_sandbox(latency=0.005)
+    sandbox = start_gated(latency=0.005)
+    sandbox.let(MANY // 4)
     (program.directory / "records.ndjson").write_bytes(many(MANY))
     process = program.start(*RUN, "--endpoint", sandbox.url, "--ledger", ledger)
     until(functools.partial(has_applied, sandbox, MANY // 4))
     postgresql.stop("immediate")
+    sandbox.let()
     try:
         done = program.finish(process)
         before = len(sandbox.stats().applied)
@@ -171,7 +190,7 @@ def test_a_database_that_does_not_come_back(
         postgresql.start()
     with closing(open_to_read(ledger)) as store:
         assert sum(store.counts().values()) + len(store.doubtful()) >= before
-    again = program.run(*RUN, "--endpoint", sandbox.url, "--ledger", ledger, "--ledger-wait=30")
+    again = program.run(*RUN, "--endpoint", sandbox.url, "--ledger", ledger, WAIT)
     assert again.code == 0, again.err
     assert set(sandbox.stats().applied) == {f"S-{number}" for number in range(1, MANY + 1)}
     proved(program, ledger)

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from batcher.flow.ledger.access import members, open_together
+from batcher.flow.ledger.access import is_written, members, open_together
 from batcher.flow.ledger.rows import mark
 from batcher.flow.lines import Splitter
 from batcher.sandbox import Sandbox
-from tests.e2e.conftest import StartRaw, StartSandbox
+from tests.e2e.conftest import StartGated, StartRaw, StartSandbox
 from tests.e2e.program import Done, Program, lines, many, read_lines, record
 from tests.e2e.servers import Background, Raw, Request, http, saved
 from tests.e2e.silent import ANSWERED, Silent
@@ -34,6 +34,7 @@ _FAULT = (
 )
 MANY = 3000
 """More than are read ahead."""
+WAIT = "--ledger-wait=500"
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ class Job:
 
     def end(self, count: int, *more: str, ledger: str | None = None) -> list[Done]:
         """All shards, one after another ending; they wait for each other's closing."""
-        more = ("--ledger-wait=50", *more)
+        more = (WAIT, *more)
         return [self.program.finish(each) for each in self.start(count, *more, ledger=ledger)]
 
     def where(self, index: int, count: int) -> tuple[str]:
@@ -95,11 +96,13 @@ class Job:
         return done
 
 
-def kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def kill(processes: Sequence[subprocess.Popen[bytes]], ledger: str) -> None:
+    """All at once; the database knows of it then."""
     for process in processes:
         process.send_signal(signal.SIGKILL)
     for process in processes:
         process.wait()
+    until(lambda: not any(map(is_written, members(ledger))))
 
 
 def timeless(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -109,24 +112,24 @@ def timeless(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("last", [1, 5])
 def test_killed_and_gone_on_with_other_numbers(
-    program: Program, start_sandbox: StartSandbox, ledger: str, last: int
+    program: Program, start_gated: StartGated, ledger: str, last: int
 ) -> None:
     """Two shards, three, then one or five, killed in between: every record has one outcome and one line.
 
     What may not be sent twice was not; in doubt is only what was declared when somebody was killed. In between nothing
     is missing in what is told of the run, and nothing is there twice.
     """
-    sandbox = start_sandbox(latency=0.004)
+    sandbox = start_gated(latency=0.004)
     (program.directory / "records.ndjson").write_bytes(mixed(RECORDS))
     job, ended, declared = Job(program, sandbox.url, ledger), 0, set[int]()
     for count, share in ((2, 0.3), (3, 0.6)):
-        processes = job.start(count, "--ledger-wait=50")
+        sandbox.let(int(share * RECORDS))
+        processes = job.start(count, WAIT)
         until(functools.partial(has_applied, sandbox, int(share * RECORDS)))
         until(functools.partial(all_have_begun, ledger, count))
-        kill(processes)
+        kill(processes, ledger)
         told, status = job.results(), job.status()
         assert len({entry["line"] for entry in told}) == len(told) == status["records"] > ended
         outcomes = Counter(entry["outcome"] for entry in told)
@@ -139,6 +142,7 @@ def test_killed_and_gone_on_with_other_numbers(
         assert f"no outcome, and perhaps sent: {status['open_intents']} (" in left
         assert f"no outcome, and never sent: {RECORDS + 1 - ended - status['open_intents']} (" in left
         assert left.count("\n") == 3, left
+    sandbox.let()
     done = job.end(last)
     assert {each.code for each in done} <= {0, 3, 4}, done
     told = job.results()
@@ -182,7 +186,6 @@ def digests(count: int) -> dict[int, int]:
     return {line.number: mark(line.hash, line.number) for line in found}
 
 
-@pytest.mark.timeout(300)
 def test_killed_while_records_move(program: Program, start_raw: StartRaw, background: Background, ledger: str) -> None:
     """Of many records that have their outcome some have moved, and some not: all that is told stays the same.
 
@@ -198,10 +201,10 @@ def test_killed_while_records_move(program: Program, start_raw: StartRaw, backgr
     assert sent == len(told) == MANY
     status = job.status()
     for division, count in ((2, 3), (3, 1), (4, 4)):
-        processes = job.start(count, "--ledger-wait=50", most=max(1, count - 1))
+        processes = job.start(count, WAIT, most=max(1, count - 1))
         until(functools.partial(has_moved, ledger, division))
         assert job.results() == told
-        kill(processes)
+        kill(processes, ledger)
         between = job.status()
         assert {name: between[name] for name in ("records", "outcomes")} == {
             name: status[name] for name in ("records", "outcomes")
@@ -253,7 +256,7 @@ def test_one_that_was_frozen_and_thaws(program: Program, service: Raw, silent: S
     [frozen] = job.start(1)
     service.wait_for(ANSWERED + LIMIT)
     frozen.send_signal(signal.SIGSTOP)
-    heirs = job.start(2, "--ledger-wait=50", "--in-doubt=hold")
+    heirs = job.start(2, WAIT, "--in-doubt=hold")
     silent.release()
     assert {program.finish(heir).code for heir in heirs} <= {0, 4}
     held = {entry["line"] for entry in job.results() if entry["outcome"] == "in_doubt"}
