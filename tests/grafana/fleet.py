@@ -59,7 +59,7 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
             background.sandbox(unwell) as sandbox,
         ):
             one = program.start(
-                *("records.ndjson.gz", "--endpoint", well.url, "--rate=200/s", "--results=one"),
+                *("records.ndjson.gz", "--endpoint", well.url, "--rate=50/s", "--results=one"),
                 *(*watched, "--metrics-port", str(lasting_port())),
             )
             other = program.start(
@@ -84,9 +84,10 @@ def fleet(directory: Path, prometheus: Prometheus) -> Iterator[Fleet]:
             # A curve's last point must lie behind the end, and its points lie half a second apart.
             prometheus.wait_for(f"time() - last_over_time({end}[1h]) > 1.5")
             prometheus.wait_for(f'absent(veetro_batch_build_info{{instance="{ended}"}})')
-            prometheus.wait_for(f'sum(rate(veetro_batch_records_total{{instance="{lasting}"}}[4s])) > 0')
+            moving = f'sum(rate(veetro_batch_records_total{{instance="{lasting}"}}[4s])) > 0'
+            until = prometheus.wait_for_moment(f'{moving} and sum(veetro_batch_build_info{{instance="{lasting}"}}) > 0')
             summary = json.loads((directory / "summary").read_bytes())
-            yield Fleet(lasting, ended, summary, since, time.time())
+            yield Fleet(lasting, ended, summary, since, until)
     finally:
         program.close()
 

@@ -104,7 +104,8 @@ def _watched(program: Program, prometheus: Prometheus, gateway: Pushgateway, end
     process.stdin.flush()
     # The input is still open: whatever is scraped now is scraped while the run lasts.
     prometheus.wait_for(f"sum(veetro_batch_records_total) == {HALF}")
-    half = by_label(_of_samples(prometheus.query("veetro_batch_records_total")), "records_total", "outcome")
+    # The last values: a scrape that has failed since then would have taken the present ones away.
+    half = by_label(_of_samples(prometheus.last("veetro_batch_records_total")), "records_total", "outcome")
     page = urllib.request.urlopen(url).read().decode()
     process.stdin.write(halves[1])
     process.stdin.close()

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 PATIENCE_S = 240.0
 _LOOK_EVERY_S = 0.02
+_SCRAPES_FAIL_S = 1.0
+"""A scrape that has not been answered by then has failed."""
 _HISTORY = "1h"
 """Longer than any test: what was scraped at all lies within."""
 
@@ -108,7 +110,7 @@ class _Server:
 
 
 class Prometheus(_Server):
-    """Scrapes whom it is told, several times a second, and answers queries.
+    """Scrapes whom it is told, twice a second, and answers queries.
 
     Args:
         directory: for its configuration, its log and what it stores.
@@ -120,7 +122,7 @@ class Prometheus(_Server):
     program = "prometheus"
 
     def __init__(
-        self, directory: Path, *, interval: str = "200ms", rules: Sequence[Path] = (), honor_labels: bool = False
+        self, directory: Path, *, interval: str = "500ms", rules: Sequence[Path] = (), honor_labels: bool = False
     ) -> None:
         super().__init__(directory)
         scraped = {
@@ -161,9 +163,10 @@ class Prometheus(_Server):
         written.write_text(json.dumps(groups))
         os.replace(written, self.directory / "targets.json")  # noqa: PTH105 - whole or not at all
 
-    def query(self, expression: str) -> list[Sample]:
-        """The series that *expression* gives now; an error in it is an error of the test."""
-        told: dict[str, Any] = json.loads(self.get("/api/v1/query", query=expression))
+    def query(self, expression: str, at: float | None = None) -> list[Sample]:
+        """The series that *expression* gives now, or gave then; an error in it is an error of the test."""
+        moment = {} if at is None else {"time": f"{at:.3f}"}
+        told: dict[str, Any] = json.loads(self.get("/api/v1/query", query=expression, **moment))
         found = told["data"]["result"]
         if told["data"]["resultType"] == "scalar":
             return [Sample("", {}, float(found[1]))]
@@ -178,6 +181,19 @@ class Prometheus(_Server):
     def wait_for(self, expression: str) -> list[Sample]:
         """Wait until *expression* gives something."""
         return wait_for(lambda: self.query(expression))
+
+    def wait_for_moment(self, expression: str) -> float:
+        """A moment of the past at which *expression* gave something, in seconds since 1970.
+
+        One that is present will not do: a scrape that has begun by then may fail, and takes series away when it has.
+        """
+
+        def moment() -> float:
+            at = time.time()
+            time.sleep(_SCRAPES_FAIL_S)
+            return at if self.query(expression, at) else 0.0
+
+        return wait_for(moment)
 
     def wait_for_last(self, selector: str) -> list[Sample]:
         """Wait until something was scraped that *selector* finds. What came by the same scrape is there as well."""

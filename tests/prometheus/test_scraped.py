@@ -111,9 +111,9 @@ def test_every_series_is_the_files(run: Run, way: str) -> None:
 
 
 def test_it_lingers_for_one_scrape(run: Run) -> None:
-    """Told to linger for two minutes, the process ended by itself as soon as its final numbers were scraped."""
-    # Another scrape may come between the end and the closing of the port, as five come a second.
-    assert 1 <= run.final_scrapes <= 5
+    """Told to linger for longer than anybody waits for it, the process ended by itself, and was scraped before."""
+    # More than one may come while the numbers are pushed, and until the port is closed.
+    assert run.final_scrapes >= 1
 
 
 def test_alerts_are_raised(run: Run) -> None:
