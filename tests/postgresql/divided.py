@@ -52,7 +52,7 @@ class OneShard:
         whole = str(shard) if shard.count > 1 else None
         by = f"{shard} by key" if whole else "none"
         bound = {**(bound or BOUND), "shard": by}
-        right = hold(of_shard(ledger, whole), 30, create=True, bound=bound)
+        right = hold(of_shard(ledger, whole), 300, create=True, bound=bound)
         assert isinstance(right, Lease)
         self.right = right
         self.store = self.right.open()
@@ -158,7 +158,7 @@ def told(line: Line, outcome: Outcome) -> bytes:
 
 def open_again(ledger: str, ordinal: int, line: Line, outcome: Outcome) -> None:
     """A person says that a record was not applied."""
-    with hold(ledger, 30, closed=True) as right, closing(right.open()) as store:
+    with hold(ledger, 300, closed=True) as right, closing(right.open()) as store:
         origin = Origin(line.number, outcome, "timeout", "none", 1).write()
         store.open_again([OpenAgain(ordinal, mark(line.hash, line.number), origin, line.raw)])
 

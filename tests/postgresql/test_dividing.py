@@ -35,7 +35,7 @@ def two_shards(ledger: str, text: bytes, sent: int = 0) -> tuple[OneShard, OneSh
 
 def test_who_was_divided_away_commits_nothing(postgresql: Server) -> None:
     """One that was cut off and comes back ends with 8; what it had declared, and no more, is in doubt."""
-    ledger, text = postgresql.new_ledger(lease=2), text_of(RECORDS)
+    ledger, text = postgresql.new_ledger(lease=20), text_of(RECORDS)
     cut_off = two_shards(ledger, text, sent=3)
     with pytest.raises(LedgerInUse, match=r"shard=0/3.*or one in whose place it comes"):
         hold(f"{ledger}&shard=0/3", create=True)
@@ -58,7 +58,7 @@ def test_who_was_divided_away_commits_nothing(postgresql: Server) -> None:
 
 def test_a_shard_of_before_that_is_late_is_refused(postgresql: Server) -> None:
     """Whether it had a ledger or not, and also when no other one is at work; only who asks for it divides so again."""
-    ledger, text = postgresql.new_ledger(lease=2), text_of(RECORDS)
+    ledger, text = postgresql.new_ledger(lease=20), text_of(RECORDS)
     OneShard(ledger, Shard(0, 2), text).close()
     OneShard(ledger, Shard(2, 3), text).close()
     for late in ("shard=0/2", "shard=1/2"):
@@ -89,7 +89,7 @@ def test_a_shard_of_before_that_is_late_is_refused(postgresql: Server) -> None:
 
 def test_of_two_divisions_at_once_one_begins(postgresql: Server) -> None:
     """The other one finds it at work, or is told that it is late."""
-    ledger, text = postgresql.new_ledger(lease=2), text_of(RECORDS)
+    ledger, text = postgresql.new_ledger(lease=20), text_of(RECORDS)
     OneShard(ledger, Shard(0, 2), text).close()
     begun: list[object] = []
 
@@ -123,7 +123,7 @@ def test_of_two_divisions_at_once_one_begins(postgresql: Server) -> None:
 )
 def test_another_run_closes_nothing(postgresql: Server, changed: dict[str, str], reason: str) -> None:
     """It is refused, and the run goes on as it was."""
-    ledger, text = postgresql.new_ledger(lease=2), text_of(RECORDS)
+    ledger, text = postgresql.new_ledger(lease=20), text_of(RECORDS)
     bound = BOUND | {"max-line-bytes": "9"}
     OneShard(ledger, Shard(0, 2), text, bound).close()
     with pytest.raises(LedgerRefused, match=reason) as refused:
@@ -144,7 +144,7 @@ def test_a_run_by_ranges_keeps_its_shards(postgresql: Server) -> None:
 
 def test_another_input_is_refused_where_it_differs(postgresql: Server) -> None:
     """Nothing moves from the changed line on, so the right input goes on; a cut one is refused at its end."""
-    ledger, text = postgresql.new_ledger(lease=2), text_of(RECORDS)
+    ledger, text = postgresql.new_ledger(lease=20), text_of(RECORDS)
     for shard in two_shards(ledger, text):
         shard.close()
     before = Held(ledger, text)
@@ -176,7 +176,7 @@ def test_another_input_is_refused_where_it_differs(postgresql: Server) -> None:
 
 def test_a_word_on_a_record_that_has_moved_is_refused(postgresql: Server) -> None:
     """Who had found it in its old ledger is told that this was taken over, and changes nothing."""
-    ledger, text = postgresql.new_ledger(lease=2), text_of(RECORDS)
+    ledger, text = postgresql.new_ledger(lease=20), text_of(RECORDS)
     for shard in two_shards(ledger, text):
         shard.close()
     heirs = [OneShard(ledger, Shard(index, 3), text) for index in range(3)]

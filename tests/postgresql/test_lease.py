@@ -57,7 +57,7 @@ def test_the_right_of_an_heir_is_not_let_go_of_by_who_had_it_before(postgresql: 
 
 def test_a_writer_that_has_nothing_to_commit_keeps_its_lease_and_hears_when_it_is_lost(postgresql: Server) -> None:
     """It is renewed while nothing happens; once another run has it, who only waits is told."""
-    ledger = postgresql.new_ledger(lease=1)
+    ledger = postgresql.new_ledger(lease=9)
     lost: list[OutputFailed] = []
     heard = threading.Event()
 
@@ -72,7 +72,7 @@ def test_a_writer_that_has_nothing_to_commit_keeps_its_lease_and_hears_when_it_i
     assert is_written(ledger)
     with postgresql.connect() as db:
         db.execute("UPDATE ledger SET epoch = epoch + 1 WHERE name = %s", (Address.read(ledger).name,))
-    assert heard.wait(30)
+    assert heard.wait(300)
     assert [type(error) for error in lost] == [LedgerLost]
     first.on_lost(tell)  # who asks later hears it at once
     assert len(lost) == 2
@@ -81,7 +81,7 @@ def test_a_writer_that_has_nothing_to_commit_keeps_its_lease_and_hears_when_it_i
 
 def test_the_lease_is_kept_while_much_is_opened_again(postgresql: Server) -> None:
     """One transaction holds all of it, and lasts longer than the lease: nobody takes the ledger over meanwhile."""
-    ledger = postgresql.new_ledger(lease=1)
+    ledger = postgresql.new_ledger(lease=6)
     lost: list[OutputFailed] = []
     with taken(ledger) as lease, lease.open() as store:
         lease.on_lost(lost.append)
@@ -90,7 +90,7 @@ def test_the_lease_is_kept_while_much_is_opened_again(postgresql: Server) -> Non
         def slowly() -> Iterator[OpenAgain]:
             yield OpenAgain(1, 1, '{"line":1,"outcome":"rejected","kind":"client_fault"}', b"{}")
             began = expiry(postgresql, ledger)
-            until(lambda: expiry(postgresql, ledger) > began + 1 or lost != [])
+            until(lambda: expiry(postgresql, ledger) > began + 6 or lost != [])
             assert is_written(ledger)
 
         store.open_again(slowly())
@@ -110,7 +110,7 @@ def test_a_writer_hears_that_its_tables_are_gone(postgresql: Server) -> None:
         lease.on_lost(tell)
         with postgresql.connect(url) as db:
             db.execute("DROP SCHEMA veetro_batch CASCADE")
-        assert heard.wait(30)
+        assert heard.wait(300)
     assert [(error.exit_code, "is damaged" in str(error)) for error in told] == [(9, True)]
 
 
@@ -123,8 +123,7 @@ def expiry(postgresql: Server, ledger: str) -> float:
 
 def test_after_a_restart_of_the_database_the_lease_counts(postgresql: Server) -> None:
     """Then nobody can see whether the writer lives: it has until the lease runs out to come back."""
-    ledger = postgresql.new_ledger(lease=4)
-    address = Address.read(ledger)
+    ledger = postgresql.new_ledger(lease=300)  # a restart takes as long as the machine lets it
     first = taken(ledger)
     first._ended.set()  # it is cut off: neither renews its lease nor comes back
     first._renewing.join()
@@ -132,8 +131,8 @@ def test_after_a_restart_of_the_database_the_lease_counts(postgresql: Server) ->
     assert is_written(ledger)
     with pytest.raises(LedgerInUse):
         hold(ledger)
-    hold(ledger, 30).close()
-    assert address.lease == 4
+    run_out(postgresql, ledger)
+    hold(ledger, 300).close()
     first.close()
 
 
@@ -148,7 +147,7 @@ def test_one_that_stands_still_in_the_midst_of_a_commit_holds_up_nobody(postgres
     db = store._session._connected()
     db.execute("BEGIN")
     db.execute("SELECT fence(%s, %s, %s, %s, %s)", (store._ledger, first._epoch, store._number + 1, 7, 0.0))
-    with hold(ledger, 30) as second, second.read() as later:
+    with hold(ledger, 300) as second, second.read() as later:
         assert later.doubtful() == {1: 1}
         with pytest.raises(LedgerLost):
             store.commit(OUTCOME)

@@ -143,7 +143,7 @@ def test_patience_with_a_database_has_an_end(postgresql: Server) -> None:
         assert {error.exit_code for error in told} <= {9}
     finally:
         postgresql.start()
-    with hold(ledger, 30) as second, second.open() as later:
+    with hold(ledger, 300) as second, second.open() as later:
         assert later.doubtful() == {1: 1}
         later.commit(OUTCOME)
 

@@ -55,7 +55,7 @@ class Divisions(RuleBasedStateMachine):
 
     @initialize()
     def create(self) -> None:
-        self.ledger = self.server.new_ledger(lease=1)
+        self.ledger = self.server.new_ledger(lease=5)  # the database has twice that to come back in
         self.shard(0)
 
     @property
