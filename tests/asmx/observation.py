@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from lxml import etree
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 VERSIONS = {
     "http://schemas.xmlsoap.org/soap/envelope/": "1.1",
     "http://www.w3.org/2003/05/soap-envelope": "1.2",

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from tests.asmx.expected import FIELDS, as_received
 from tests.asmx.odd_envelopes import ROUTE, XML11, record
-from tests.asmx.server import AsmxService
+from tests.asmx.server import TIMEOUT_S, AsmxService
 from tests.data import make_records
 
 RECORDS = Path(make_records.__file__).with_name("records.ndjson")
@@ -54,7 +54,7 @@ def test_records_arrive_as_they_are(asmx: AsmxService) -> None:
 
     def send(share: list[dict[str, Any]]) -> list[int]:
         statuses = []
-        with closing(http.client.HTTPConnection(asmx.host, asmx.port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection(asmx.host, asmx.port, timeout=TIMEOUT_S)) as connection:
             for given in share:
                 connection.request("POST", "/xml", write(given), dict((XML11, ROUTE)))
                 answer = connection.getresponse()

@@ -16,7 +16,7 @@ from pathlib import Path
 from obstore.store import AzureStore
 
 from tests.objects.store import BUCKET, SECRET, Bucket, absent, process
-from tests.prometheus.server import wait_for
+from tests.prometheus.server import PATIENCE_S, wait_for
 
 ACCOUNT = "acmestorage"
 KEY = base64.b64encode(SECRET.encode().ljust(64, b"-")).decode()
@@ -35,7 +35,7 @@ class AzureBucket(Bucket):
             BUCKET, account_name=ACCOUNT, account_key=KEY, endpoint=url, client_options={"allow_http": True}
         )
         super().__init__(port, store)
-        urllib.request.urlopen(_creation(url), timeout=30).close()
+        urllib.request.urlopen(_creation(url), timeout=PATIENCE_S).close()
 
     def environ(self, port: int | None = None) -> dict[str, str]:
         """Of the store, or a way to it."""

@@ -25,7 +25,7 @@ from obstore.store import GCSStore
 from tests.objects import s3
 from tests.objects.store import BUCKET, SECRET, Bucket, absent, process
 from tests.objects.way import Way
-from tests.prometheus.server import lasting_port, wait_for
+from tests.prometheus.server import PATIENCE_S, lasting_port, wait_for
 
 _BEARER = re.compile(rb"\r\nauthorization: Bearer (\S+)\r\n", re.IGNORECASE)
 _REFUSAL = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
@@ -89,7 +89,7 @@ class GoogleBucket(Bucket):
     def _ask(self, method: str, path: str, text: bytes) -> None:
         headers = {"Content-Type": "application/octet-stream"}
         request = urllib.request.Request(self._url + path, text, headers, method=method)
-        urllib.request.urlopen(request, timeout=30).close()
+        urllib.request.urlopen(request, timeout=PATIENCE_S).close()
 
 
 class GoogleXmlBucket(Bucket):

@@ -13,6 +13,7 @@ import obstore
 from obstore.store import S3Store
 
 from tests.objects.store import BUCKET, SECRET, Bucket
+from tests.prometheus.server import PATIENCE_S
 
 _SERVER = """
 import logging, sys
@@ -53,7 +54,7 @@ class S3Bucket(Bucket):
         )
         super().__init__(port, self.signer)
         made = urllib.request.Request(f"http://127.0.0.1:{port}/{BUCKET}", method="PUT")
-        urllib.request.urlopen(made, timeout=30).close()
+        urllib.request.urlopen(made, timeout=PATIENCE_S).close()
 
     def environ(self, port: int | None = None) -> dict[str, str]:
         """Of the store, or a way to it."""
@@ -74,4 +75,4 @@ def serving() -> Iterator[S3Bucket]:
     with subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         yield S3Bucket(int(server.stdout.readline()))
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE_S)

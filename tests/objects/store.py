@@ -14,6 +14,8 @@ import obstore
 import pytest
 from obstore.store import ObjectStore
 
+from tests.prometheus.server import PATIENCE_S
+
 BUCKET = "acme"
 SECRET = "s3cr3t-0ddba11"
 """A part of each key that signs requests, where a key may be any text."""
@@ -83,4 +85,4 @@ def process(command: Sequence[str | Path], log: Path, **others: str) -> Iterator
             yield server
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(PATIENCE_S)

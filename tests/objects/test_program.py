@@ -15,7 +15,7 @@ import pytest
 
 from batcher.flow import objects
 from batcher.sandbox import Sandbox
-from tests.e2e.program import ROOT, Done, Program, many, read_lines
+from tests.e2e.program import PATIENCE_S, ROOT, Done, Program, many, read_lines
 from tests.objects import google
 from tests.objects.google import REFUSED
 from tests.objects.s3 import S3Bucket, environ
@@ -181,7 +181,7 @@ def test_the_end_takes_no_interpreter_down(program: Program, bucket: Bucket) -> 
             env={**os.environ, "PYTHONPATH": str(ROOT), **bucket.environ()},
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         if closed:
             assert (process.returncode, process.stdout) == (9, b"")

@@ -19,7 +19,7 @@ from batcher.flow.inputs import PIECE_BYTES
 from batcher.flow.lines import Line
 from batcher.flow.source import FileSource
 from batcher.values import Shard
-from tests.e2e.program import ROOT
+from tests.e2e.program import PATIENCE_S, ROOT
 from tests.flow.reading import read
 from tests.objects.s3 import S3Bucket
 from tests.objects.store import Bucket
@@ -195,11 +195,11 @@ async def test_reading_is_stopped_while_the_store_is_silent(bucket: Bucket, way:
     source = FileSource([bucket.put("silent", TEXT)], max_line_bytes=1000)
     way.hold = True
     reading = asyncio.create_task(source.read())
-    assert await asyncio.to_thread(way.silent.wait, 30)
+    assert await asyncio.to_thread(way.silent.wait, PATIENCE_S)
     await source.close()
     assert await reading == []
     thread: Any = source._thread
-    await asyncio.to_thread(thread.join, 30)
+    await asyncio.to_thread(thread.join, PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -211,7 +211,11 @@ def test_memory_does_not_depend_on_the_size_of_the_object(bucket: Bucket) -> Non
     for megabytes in (8, 96):
         bucket.put("large", (b"z" * 49_999 + b"\n") * (20 * megabytes))
         done = subprocess.run(
-            [sys.executable, "-c", _PEAK, "s3://acme/large"], cwd=ROOT, check=True, capture_output=True, timeout=60
+            [sys.executable, "-c", _PEAK, "s3://acme/large"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE_S,
         )
         count, peak = map(int, done.stdout.split())
         assert count == 20 * megabytes

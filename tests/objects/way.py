@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
+from tests.prometheus.server import PATIENCE_S
+
 _RANGE = re.compile(rb"\r\n(?:x-ms-)?range: bytes=(\d+)-(\d+)\r\n", re.IGNORECASE)
 _PIECE = 16 * 1024
 
@@ -57,7 +59,7 @@ class Way:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -82,7 +84,7 @@ class Way:
                 self.asked.append((begin, end))
                 if self.hold and end - begin > 4:
                     self.silent.set()
-                    self._closed.wait(30)
+                    self._closed.wait(PATIENCE_S)
                     return
             with socket.create_connection(("127.0.0.1", self._behind)) as far:
                 far.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
