@@ -116,11 +116,12 @@ def test_a_key_that_holds_up_the_run_is_named(program: Program, start_sandbox: S
 
 # Strict order
 
-KEYS = 16
+KEYS, LAST = 40, 1000
+"""So many that some of them are held up by a fault of each kind, whichever records meet which faults."""
 
 
 def sample(number: int) -> dict[str, Any]:
-    """Of 16 keys, the VeetroID; every other one is not safe to send twice."""
+    """Of all keys, the VeetroID; every other one is not safe to send twice."""
     return record(number, VeetroID=1 + number % KEYS, ImportSyncRecordID=number * (number % 2))
 
 
@@ -129,7 +130,7 @@ def judge(results: dict[int, dict[str, Any]], applied: dict[str, int]) -> set[in
     late: set[int] = set()
     for key in range(KEYS):
         blocker = None
-        for number in range(1, 401):
+        for number in range(1, LAST + 1):
             if number % KEYS != key:
                 continue
             if blocker is not None:
@@ -153,7 +154,9 @@ def test_strict_order(program: Program, start_sandbox: StartSandbox, *, kept: bo
     With a ledger that holds for the same command again; without the option the rest is sent then.
     """
     sandbox = start_sandbox(faults={"client": 0.03, "server": 0.03, "reset": 0.1, "deadlock": 0.05}, seed=5)
-    (program.directory / "records.ndjson").write_bytes(lines(*map(sample, range(1, 401)), sample(7) | {"Retried": "x"}))
+    (program.directory / "records.ndjson").write_bytes(
+        lines(*map(sample, range(1, LAST + 1)), sample(7) | {"Retried": "x"})
+    )
     command = ("records.ndjson", "--endpoint", sandbox.url, "--order-by=VeetroID", "--results=results.ndjson")
     ledger = ("--ledger=ledger",) if kept else ()
     done = program.run(*command, "--order-strict", *ledger)
@@ -172,7 +175,7 @@ def test_strict_order(program: Program, start_sandbox: StartSandbox, *, kept: bo
     assert sandbox.stats().requests == requests
     assert program.run(*command, *ledger).code == 4
     results = {entry["line"]: entry for entry in read_lines((program.directory / "results.ndjson").read_bytes())}
-    assert set(results) == set(range(1, 402))
+    assert set(results) == set(range(1, LAST + 2))
     assert {f"S-{number}" for number in late if results[number]["outcome"] == "delivered"} <= set(
         sandbox.stats().applied
     )
