@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from batcher.flow.ledger.address import Address
-from tests.prometheus.server import lasting_port
+from tests.prometheus.server import PATIENCE_S, lasting_port
 
 USER, PASSWORD, DATABASE = "veetro", "open sesame/1", "ledgers"
 _QUOTED = "open%20sesame%2F1"
@@ -150,7 +150,8 @@ class Server:
             os.kill(process, number)
 
     def _control(self, *what: str) -> None:
-        self._run("pg_ctl", *what, "-D", str(self._place), "-w", "-l", str(self._place / "log"))
+        patience = ("-w", "-t", str(int(PATIENCE_S)))
+        self._run("pg_ctl", *what, "-D", str(self._place), *patience, "-l", str(self._place / "log"))
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as_user, str(self._programs / program), *arguments]
