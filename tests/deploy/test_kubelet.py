@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def test_references(text: str, expanded: str) -> None:
 def test_where_things_are(tmp_path: Path) -> None:
     """Settings and secrets are files of the pod, the claim is the same for all; the program is told these places."""
     found = resources(KUBERNETES / "base")
-    kubelet = Kubelet(tmp_path, found, {"veetro-batch-login": {"password": "a"}}, {"acme.com": "acme.org"})
+    replaced = {"acme.com": "acme.org", "--metrics-port=9464": "--metrics-port=0"}
+    kubelet = Kubelet(tmp_path, found, {"veetro-batch-login": {"password": "a"}}, replaced)
+    os.mkfifo(kubelet.claim("veetro-batch") / "records.ndjson")  # nobody writes it: the pod runs until it is killed
     pod = kubelet.start("pod", only(found, "Job")["spec"]["template"], 0, indexed=False)
     pod.kill()
     kubelet.close()
