@@ -1,18 +1,39 @@
-"""Both kinds of ledger: what is promised of one is tested on each, but for what only a file can suffer."""
+"""What all tests share: no example of theirs has to be quick; and both kinds of ledger.
+
+What is promised of one kind of ledger is tested on each, but for what only a file can suffer.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.places import Files, Places, Rows
 from tests.postgresql.server import PASSWORD, Server, needed, serving
 
 KINDS = ("sqlite", "postgresql")
 NAMES = ("ledger", "second", "kept")
+
+# How long an example takes tells how busy the machine is; and chance belongs to those who ask for it.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=os.environ.get("HYPOTHESIS_PROFILE") != "deep",
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever names a seed wants its examples, and not always the same."""
+    if config.getoption("hypothesis_seed", None) is not None:
+        settings.register_profile("seeded", settings.get_profile("steady"), derandomize=False)
+        settings.load_profile("seeded")
 
 
 @pytest.fixture(scope="session")
