@@ -7,8 +7,8 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -20,18 +20,21 @@ import uvloop
 from batcher.flow.transport import CountedTransport, Route
 from batcher.flow.transport.lease import LeaseTransport
 from batcher.flow.transport.session import SessionTransport
+from tests.flow.leaps import Leaping, follow
 from tests.flow.runs import hurry
 
 Script: TypeAlias = "Callable[[Peer], Awaitable[None]]"
 
+LEAPING = {"test_matrix.py", "test_outages.py", "test_slots.py", "test_submit.py"}
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The transport is held to both event loops, all else to asyncio's own."""
-    if Path(item.path).name.startswith("test_transport"):
+    """The transport is held to both event loops, all else to asyncio's own; where seconds count, to one that leaps."""
+    name = Path(item.path).name
+    if name.startswith("test_transport"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    return {"asyncio": asyncio.new_event_loop}
+    return {"asyncio": Leaping if name in LEAPING else asyncio.new_event_loop}
 
 
 class Connect(Protocol):
@@ -175,7 +178,7 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
     made: list[CountedTransport] = []
 
     def make(url: str, **options: Any) -> CountedTransport:
-        options = {"connections": 4, "timeout": 20.0, "connect_timeout": 20.0} | options
+        options = {"connections": 4, "timeout": 3600.0, "connect_timeout": 3600.0} | options
         transport: CountedTransport = request.param(Route(url, **options))
         made.append(transport)
         return transport
@@ -233,6 +236,13 @@ async def answering(peer: Peer) -> None:
 
 
 @pytest.fixture
+def leaping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's clock is that of the event loop, which leaps; waits between attempts and probes are short."""
+    hurry(monkeypatch, look=0.2)
+    follow(monkeypatch)
+
+
+@pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts and probes are short."""
     hurry(monkeypatch)
@@ -247,8 +257,20 @@ async def no_task_is_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+def port() -> Iterator[int]:
+    """A port of this machine that nobody listens on, and that is the test's: it may listen there later."""
+    with kept_port() as kept:
+        yield kept
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """The same, for as long as the context lasts.
+
+    Whoever only looked for a free port and let go of it may meet another server there, or itself: a connection to a
+    port that is nobody's can be given that very port for its own end.
+    """
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield int(kept.getsockname()[1])

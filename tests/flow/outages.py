@@ -61,12 +61,14 @@ class Site:
         outage: which.
         good: TLS as it should be, for outages that have to do with TLS.
         bad: TLS with a certificate of nobody we trust.
+        port: where it is, also while nobody listens there.
         is_down: now.
     """
 
     outage: Outage
     good: ssl.SSLContext
     bad: ssl.SSLContext
+    port: int
     is_down: bool = False
     stage: Stage = field(init=False)
     server: RawServer = field(init=False)
@@ -75,7 +77,9 @@ class Site:
 
     def __post_init__(self) -> None:
         self.stage = Stage(self._plan)
-        self.server = RawServer(self.stage, "https" if self.outage.how in {"certificate", "no TLS"} else "http")
+        self.server = RawServer(
+            self.stage, "https" if self.outage.how in {"certificate", "no TLS"} else "http", self.port
+        )
 
     @property
     def url(self) -> str:
@@ -124,11 +128,10 @@ class Site:
         elif self.outage.how == "certificate":
             await self._listen(self.bad)
         elif self.outage.how == "no TLS":
-            self._listening = await asyncio.start_server(_plain, "127.0.0.1", self.server.port)
+            self._listening = await asyncio.start_server(_plain, "127.0.0.1", self.port)
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
-        self._listening = await asyncio.start_server(self.server.converse, "127.0.0.1", self.server.port, ssl=tls)
-        self.server.port = self._listening.sockets[0].getsockname()[1]
+        self._listening = await asyncio.start_server(self.server.converse, "127.0.0.1", self.port, ssl=tls)
 
     async def _shut(self) -> None:
         if self._listening is not None:

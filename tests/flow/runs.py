@@ -64,12 +64,12 @@ def make_job(ordinal: int, *, safe: bool = True, key: str | None = None, spent: 
     return Job(ordinal, line, Record(b"<x/>", (key,), safe), 0.0, History(safe, attempts=spent, spent=spent))
 
 
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No back-off, and waits between probes and looks that are short."""
+def hurry(monkeypatch: pytest.MonkeyPatch, look: float = 0.005) -> None:
+    """No back-off, and waits between probes that are short; and *look* seconds between looks at an outage."""
     monkeypatch.setattr("batcher.flow.submit.random", SimpleNamespace(random=lambda: 0.0))
     monkeypatch.setattr("batcher.core.breaker._FIRST_WAIT", 0.002)
     monkeypatch.setattr("batcher.core.breaker._LONGEST_WAIT", 0.02)
-    monkeypatch.setattr("batcher.flow.pipeline._LOOK", 0.005)
+    monkeypatch.setattr("batcher.flow.pipeline._LOOK", look)
     monkeypatch.setattr("batcher.flow.sink._PAUSE", 0.001)
 
 

@@ -15,8 +15,10 @@ from batcher.values import Secret
 from tests.flow.conftest import Serve
 from tests.flow.matrix import MAX_ATTEMPTS, Cell, InDoubt, RetryFaults, cells, markdown
 from tests.flow.mischief import Stage, Way
-from tests.flow.runs import Run, hurry, record
+from tests.flow.runs import Run, record
 from tests.flow.ways import SLOW, WAYS
+
+pytestmark = pytest.mark.usefixtures("leaping")
 
 Policy: TypeAlias = "tuple[InDoubt, RetryFaults]"
 
@@ -31,11 +33,6 @@ POLICIES: list[tuple[str, Policy]] = [
 ]
 """No way asks for both, so three pairs are enough for each version."""
 NOT_APPLIED = {Verdict.REFUSED, Verdict.THROTTLED, Verdict.NO_SESSION, Verdict.MISDIRECTED, Verdict.NOT_SENT}
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
 
 
 async def run_cells(serve: Serve, ways: tuple[Way, ...], **options: Any) -> tuple[Run, Stage, dict[int, Cell]]:
@@ -59,7 +56,7 @@ async def run_cells(serve: Serve, ways: tuple[Way, ...], **options: Any) -> tupl
         max_attempts=MAX_ATTEMPTS,
         retry_budget=1.0,
         stop_after=None,
-        max_outage=5.0,
+        max_outage=900.0,
         **options,
     )
     return await Run(records, settings)(), stage, by_line
@@ -131,7 +128,7 @@ async def test_whatever_goes_wrong_the_result_is_what_the_policy_says_and_the_se
 async def test_whatever_takes_too_long_as_well(serve: Serve) -> None:
     """The same for the ways that end by our own time limit."""
     await asyncio.gather(
-        *(one_run(serve, SLOW, soap, policy, timeout=1.0, connect_timeout=1.0) for soap, policy in POLICIES)
+        *(one_run(serve, SLOW, soap, policy, timeout=10.0, connect_timeout=10.0) for soap, policy in POLICIES)
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-import time
 from collections.abc import Mapping
 
 import pytest
@@ -14,31 +12,10 @@ from batcher.core.events import Paused, Resumed
 from batcher.core.verdict import Verdict
 from batcher.flow.transport import Answer
 from batcher.settings import Settings
+from tests.flow.leaps import Leaping, follow
 from tests.flow.runs import NOBODY, Run, Told, records, saved
 
 GONE = Answer(502, {}, b"")
-
-
-class _Leaps(selectors.DefaultSelector):
-    """Waits for nothing: the clock goes on to where the wait would have ended."""
-
-    now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        found = super().select(0)
-        if not found:
-            assert timeout is not None, "nobody would ever wake up"
-            self.now += timeout
-        return found
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._leaps = _Leaps()
-        super().__init__(self._leaps)
-
-    def time(self) -> float:
-        return self._leaps.now
 
 
 class Service:
@@ -77,8 +54,8 @@ def test_no_record_that_is_safe_ends_in_doubt(
         run = service.run = Run(records(good + left), Settings(endpoint=NOBODY), told=Told(service))
         return await run()
 
-    with asyncio.Runner(loop_factory=_Loop) as runner:
-        monkeypatch.setattr(time, "monotonic", runner.get_loop().time)
+    follow(monkeypatch)
+    with asyncio.Runner(loop_factory=lambda: Leaping(quiet=0.0)) as runner:
         run = runner.run(whole())
     assert (run.exit_codes, run.outcomes) == ([], {"delivered": good + left})
     pauses = [event for event in run.events if isinstance(event, Paused | Resumed)]

@@ -17,9 +17,12 @@ from batcher.core.events import Paused, Resumed
 from batcher.core.verdict import Judgement, Outcome, Verdict
 from batcher.sandbox.fields import Record as Applied
 from batcher.settings import Settings
+from tests.flow.conftest import kept_port
 from tests.flow.mischief import status
 from tests.flow.outages import OUTAGES, Outage, Site, by_name
-from tests.flow.runs import Run, hurry, record
+from tests.flow.runs import Run, record
+
+pytestmark = pytest.mark.usefixtures("leaping")
 
 RECORDS = 120
 GOOD = 40
@@ -29,11 +32,6 @@ PROBES = 5
 CONNECTIONS = 8
 NOTICED = 3 * CONNECTIONS
 """Attempts in vain, at most, until the run has paused; ten uncertain ones in a row, and those in flight with them."""
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
 
 
 @dataclass
@@ -69,20 +67,20 @@ async def there(outage: Outage, monkeypatch: pytest.MonkeyPatch, server_tls: ssl
     """The site of *outage*, still up."""
     strange = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(strange)
-    site = Site(outage, server_tls, strange)
-    monkeypatch.setattr(socket, "getaddrinfo", site.resolve(socket.getaddrinfo))
-    await site.open()
-    try:
-        yield site
-    finally:
-        await site.close()
+    with kept_port() as port:
+        site = Site(outage, server_tls, strange, port)
+        monkeypatch.setattr(socket, "getaddrinfo", site.resolve(socket.getaddrinfo))
+        await site.open()
+        try:
+            yield site
+        finally:
+            await site.close()
 
 
 def make_run(site: Site, watch: Watch, ca_file: str, *, safe: bool, **changes: Any) -> Run:
     """A run of records that are all new, or all safe to send twice, whose breaker is watched."""
-    timeout = 0.3 if site.outage.what == "a black hole" else 20.0
-    options: dict[str, Any] = {"connections": CONNECTIONS, "stop_after": None, "ca_file": ca_file, "timeout": timeout}
-    options |= {"connect_timeout": timeout, "retry_budget": 1.0} | changes
+    options: dict[str, Any] = {"connections": CONNECTIONS, "stop_after": None, "ca_file": ca_file, "timeout": 20.0}
+    options |= {"connect_timeout": 20.0, "retry_budget": 1.0} | changes
     run = watch.run = Run([record(n, safe=safe) for n in range(1, RECORDS + 1)], Settings(endpoint=site.url, **options))
     breaker = run.pipeline.submitter._service.breaker
 
@@ -114,7 +112,7 @@ async def test_a_run_outlives_it(
         await run()
     assert run.exit_codes == []
     assert set(watch.in_flight) == {1}
-    assert watch.waits == pytest.approx([min(0.01, 0.001 * 2**number) for number in range(len(watch.waits))])
+    assert watch.waits == pytest.approx([min(0.01, 0.001 * 2**number) for number in range(len(watch.waits))], abs=1e-6)
     assert [type(event) for event in run.events if isinstance(event, Paused | Resumed)] == [Paused, Resumed]
     attempts = run.tally.attempts
     assert attempts[outage.verdict] >= PROBES

@@ -1,4 +1,7 @@
-"""Where the time of a whole run goes, over real sockets: one thing is slow, and it is that which the account names."""
+"""Where the time of a whole run goes, over real sockets: one thing is slow, and it is that which the account names.
+
+The clock goes on only while that thing is waited for: on a busy machine everything else may be slower still.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from batcher.sandbox import Sandbox, SandboxSettings
 from tests.flow.conftest import Peer, Serve
 from tests.flow.runs import Run, records, settings, until
 
-pytestmark = pytest.mark.usefixtures("hurried", "no_task_is_left")
+pytestmark = pytest.mark.usefixtures("leaping", "no_task_is_left")
 
 SLOW = SandboxSettings(latency=0.05)
 
@@ -89,7 +92,7 @@ async def test_a_connection_that_is_slow_to_come_is_named(serve: Serve) -> None:
 
     server = await serve(silent)
     url = server.url.replace("http:", "https:")
-    run = await Run(records(8), settings(url, connect_timeout=0.3, max_outage=0.01))()
+    run = await Run(records(8), settings(url, connect_timeout=30.0, max_outage=0.01))()
     assert largest(account(run)) == "connect"
 
 
@@ -100,8 +103,7 @@ async def test_results_that_nobody_takes_are_named() -> None:
         run.kept.hold = True
         running = asyncio.create_task(run())
         await until(lambda: len(run.results) == HELD_RECORDS)
-        busy = time.monotonic() - run.pipeline.slots._began
-        await asyncio.sleep(5 * busy)
+        await asyncio.sleep(60)
         run.kept.hold = False
         run.kept.let_go()
         await running

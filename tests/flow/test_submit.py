@@ -18,7 +18,9 @@ from batcher.flow.transport import Answer
 from batcher.sandbox import FAULT_KINDS, Sandbox, SandboxSettings
 from batcher.settings import Settings
 from tests.flow.conftest import Peer, Serve
-from tests.flow.runs import NOBODY, Run, Told, fault, http, hurry, key_in, record, saved, until
+from tests.flow.runs import NOBODY, Run, Told, fault, http, key_in, record, saved, until
+
+pytestmark = pytest.mark.usefixtures("leaping")
 
 InDoubt = Literal["auto", "hold", "resend"]
 
@@ -42,11 +44,6 @@ DOUBTS = {
 }
 GOOD = ("dribble", "chunked", "close", "gzip", "strange_text")
 SYSTEMIC = ("throttle", "busy", "unauthorized", "login_page", "not_found")
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
 
 
 def settings(url: str, **changes: Any) -> Settings:
@@ -74,16 +71,16 @@ def test_every_fault_of_the_sandbox_is_tried() -> None:
 @pytest.mark.parametrize("kind", DOUBTS)
 async def test_a_doubtful_attempt_is_repeated_where_that_is_allowed(kind: str) -> None:
     """In doubt in the end, after as many attempts as --in-doubt and the id allow, and applied no more often."""
-    timeout = 0.4 if DOUBTS[kind] == "timeout" else 20.0
+    latency = 3.0 if kind == "slow" else 0.0  # it takes ten times as long
     expected: dict[InDoubt, tuple[int, int]] = {"auto": (2, 1), "hold": (1, 1), "resend": (2, 2)}
     for policy, (safe, unsafe) in expected.items():
-        async with Sandbox(SandboxSettings(faults={kind: 1.0})) as sandbox:
+        async with Sandbox(SandboxSettings(faults={kind: 1.0}, latency=latency)) as sandbox:
             run = await submit_to(
                 sandbox,
                 [record(1), record(2, safe=False)],
                 in_doubt=policy,
-                timeout=timeout,
-                connect_timeout=timeout,
+                timeout=20.0,
+                connect_timeout=20.0,
             )
             lines = run.by_line()
             assert shown(lines[1]) == ("in_doubt", DOUBTS[kind], safe), policy

@@ -114,8 +114,8 @@ SILENCE: Final = (
     _late("no answer, after it was applied", send_and_wait(lambda _: b"")),
     _late("silence in the headers", send_and_wait(lambda c: wire(c.good)[:60])),
     _late("silence in the body", send_and_wait(lambda c: wire(c.good)[:-50])),
-    _late("a body that drips without end", for_ever(OPEN, b" ", 0.02)),
-    _late("103 again and again", for_ever(b"", HINTS, 0.02), applied=False),
+    _late("a body that drips without end", for_ever(OPEN, b" ", 0.1)),
+    _late("103 again and again", for_ever(b"", HINTS, 0.1), applied=False),
 )
 NO_HTTP: Final = (
     _unread("bytes that are no HTTP", send(lambda _: b"\x16\x03\x01\x02\0 what?\r\n\r\n"), applied=False),
