@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batcher.errors import ConnectFailed
-from tests.flow.conftest import Connect, Peer, Request, Script, Serve, answering
+from tests.flow.conftest import Connect, Peer, Request, Script, Serve, answering, kept_port
 
 AUTHORIZATION = "Basic dXNlcjpww6Rzczp3b3Jk"
 """user:päss:word in UTF-8."""
@@ -116,7 +115,7 @@ async def test_a_refused_tunnel_has_sent_nothing(serve: Serve, connect: Connect,
     assert transport.connections() == {"active": 0, "idle": 0}
 
 
-async def test_a_proxy_that_goes_away_or_keeps_silent(serve: Serve, connect: Connect) -> None:
+async def test_a_proxy_that_goes_away_or_keeps_silent(serve: Serve, connect: Connect, port: int) -> None:
     """No answer to CONNECT is no connection either."""
 
     async def closing(peer: Peer) -> None:
@@ -132,8 +131,6 @@ async def test_a_proxy_that_goes_away_or_keeps_silent(serve: Serve, connect: Con
     with pytest.raises(ConnectFailed) as caught:
         await connect(url, proxy=through((await serve(silent)).url), connect_timeout=0.1).exchange(b"x", {})
     assert caught.value.timed_out
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
     with pytest.raises(ConnectFailed):
         await connect(url, proxy=f"http://127.0.0.1:{port}").exchange(b"x", {})
 
@@ -151,14 +148,12 @@ async def test_the_environment_names_the_proxy(serve: Serve, connect: Connect, m
 
 
 @pytest.fixture
-async def tinyproxy(tmp_path: Path) -> AsyncIterator[str]:
+async def tinyproxy(tmp_path: Path, port: int) -> AsyncIterator[str]:
     """URL of a real proxy that wants credentials."""
     program = shutil.which("tinyproxy")
     if program is None:
         assert os.environ.get("CI") != "true", "tests/flow/apt-packages.txt is not installed"
         pytest.skip("tinyproxy is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     settings = tmp_path / "tinyproxy.conf"
     settings.write_text(f"Port {port}\nListen 127.0.0.1\nBasicAuth user secret\nLogLevel Info\nMaxClients 20\n")
     process = await asyncio.create_subprocess_exec(
@@ -189,7 +184,5 @@ async def test_a_real_proxy(
             assert server.requests[-1].body == body
     with pytest.raises(ConnectFailed, match=r"the proxy refused: 40[17]"):
         await connect(server.url, ca_file=ca_file, proxy=tinyproxy.replace("secret", "wrong")).exchange(b"x", {})
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    with pytest.raises(ConnectFailed, match="the proxy refused: 50"):
+    with kept_port() as port, pytest.raises(ConnectFailed, match="the proxy refused: 50"):
         await connect(f"https://127.0.0.1:{port}/", proxy=tinyproxy).exchange(b"x", {})

@@ -91,10 +91,8 @@ async def test_the_deadline_covers_connecting_too(connect: Connect) -> None:
         assert transport.connections() == {"active": 0, "idle": 0}
 
 
-async def test_nobody_listens(connect: Connect) -> None:
+async def test_nobody_listens(connect: Connect, port: int) -> None:
     """A refused connection is certainly nothing sent, and no time-out."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
     with pytest.raises(ConnectFailed) as caught:
         await connect(f"http://127.0.0.1:{port}/").exchange(b"x", {})
     assert (caught.value.sent, caught.value.timed_out) == (False, False)
