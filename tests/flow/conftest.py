@@ -92,6 +92,7 @@ class Peer:
             if self.writer.transport.is_closing():  # uvloop would call writing to it a RuntimeError
                 raise ConnectionResetError
             self.writer.write(part)
+            self.server.parts += 1
             await self.writer.drain()
             # The parts arrive apart only if the client's end has run in between: a few turns of the shared loop.
             for _ in range(4):
@@ -126,6 +127,7 @@ class RawServer:
     most_open: int = 0
     requests: list[Request] = field(default_factory=list)
     faults: list[BaseException] = field(default_factory=list)
+    parts: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     _peers: dict[asyncio.Task[None], Peer] = field(default_factory=dict)
 
@@ -161,6 +163,15 @@ class RawServer:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.faults:
             raise self.faults[0]
+
+
+def all_arrived(end: socket.socket) -> None:
+    """Wait, without a turn of the loop, until the other end's system has all that *end* has sent, its end included.
+
+    As a rule it has at once what is sent on loopback; not where its interrupts are late.
+    """
+    while any(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)[24:28]):  # tcpi_unacked
+        pass
 
 
 def still_open(peer: Peer) -> bool:

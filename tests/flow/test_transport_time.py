@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from batcher.errors import ConnectFailed, ConnectionLost, ReplyTimeout
-from tests.flow.conftest import OK, Connect, Peer, Serve, answering
+from batcher.errors import ConnectFailed, ConnectionLost, ReplyTimeout, TransportError
+from batcher.flow.transport import Answer
+from tests.flow.conftest import OK, Connect, Peer, Script, Serve, answering
+from tests.flow.runs import until
 
 LARGE = bytes(32 * 1024 * 1024)
 """More than the system buffers on a loopback connection, so that an unread request cannot leave as a whole."""
@@ -35,24 +39,79 @@ async def dripping_body(peer: Peer) -> None:
         await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("script", [silent, dripping_head, dripping_body])
-async def test_the_deadline_is_for_the_whole_exchange(serve: Serve, connect: Connect, script: object) -> None:
+class Clock:
+    """The clock of the deadlines, in the place of the event loop's: the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, at: float, call: Callable[[], None]) -> Clock:
+        assert not self._timers, "one timer serves all exchanges of a transport"
+        self._timers = [(at, call)]
+        return self
+
+    def cancel(self) -> None:
+        """The timer."""
+        self._timers = []
+
+    def move(self, seconds: float) -> None:
+        """Let so many pass."""
+        self.now += seconds
+        due = [call for at, call in self._timers if at <= self.now]
+        if due:
+            self._timers = []
+        for call in due:
+            call()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """For the one transport of a test."""
+    clock = Clock()
+    stand_in = SimpleNamespace(get_running_loop=lambda: clock, current_task=lambda _loop: asyncio.current_task())
+    monkeypatch.setattr("batcher.flow.transport.deadlines.asyncio", stand_in)
+    return clock
+
+
+@pytest.mark.parametrize(("script", "parts"), [(silent, 0), (dripping_head, 3), (dripping_body, 3)])
+async def test_the_deadline_is_for_the_whole_exchange(
+    serve: Serve, connect: Connect, clock: Clock, script: Script, parts: int
+) -> None:
     """No answer, or one that only drips, ends when the time is up; the request perhaps counts, the connection goes."""
-    assert callable(script)
     server = await serve(script)
-    transport = connect(server.url, timeout=0.15)
+    transport = connect(server.url, timeout=20.0)
+    exchange = asyncio.ensure_future(transport.exchange(b"x", {}))
+    await until(lambda: bool(server.requests) and server.parts >= parts)
+    clock.move(19.0)
+    await asyncio.sleep(0)
+    assert not exchange.done()
+    clock.move(1.0)
     with pytest.raises(ReplyTimeout) as caught:
-        await transport.exchange(b"x", {})
+        await exchange
     assert (caught.value.sent, caught.value.timed_out) == (True, True)
     assert len(server.requests) == 1
     await server.left.wait()
     assert transport.connections() == {"active": 0, "idle": 0}
+    assert exchange.done()
+    assert not exchange.cancelled()
+
+
+async def test_a_deadline_is_reached_by_itself(serve: Serve, connect: Connect) -> None:
+    """By a timer of the event loop, and it is no cancellation of the task that waits."""
+    transport = connect((await serve(silent)).url, timeout=0.1)
+    with pytest.raises(TransportError) as caught:
+        await transport.exchange(b"x", {})
+    assert caught.value.timed_out
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
 
 
-async def test_deadlines_are_reached_in_turn(serve: Serve, connect: Connect) -> None:
+async def test_deadlines_are_reached_in_turn(serve: Serve, connect: Connect, clock: Clock) -> None:
     """Many exchanges, begun at different times, some answered: the others all reach their own deadline."""
 
     async def script(peer: Peer) -> None:
@@ -61,14 +120,23 @@ async def test_deadlines_are_reached_in_turn(serve: Serve, connect: Connect) -> 
         await peer.gone()
 
     server = await serve(script)
-    transport = connect(server.url, connections=30, timeout=0.5)
-
-    async def one(number: int) -> object:
-        await asyncio.sleep(number * 0.005)
-        return await transport.exchange(b"answer" if number % 3 == 0 else b"do not", {})
-
-    results = await asyncio.gather(*(one(number) for number in range(30)), return_exceptions=True)
-    assert [isinstance(result, ReplyTimeout) for result in results] == [number % 3 != 0 for number in range(30)]
+    transport = connect(server.url, connections=30, timeout=20.0)
+    waiting: list[tuple[float, asyncio.Task[Answer]]] = []
+    for number in range(30):
+        clock.move(0.125)
+        answered = number % 3 == 0
+        exchange = asyncio.create_task(transport.exchange(b"answer" if answered else b"do not", {}))
+        await until(lambda count=number: len(server.requests) > count)  # type: ignore[misc]
+        if answered:
+            assert (await exchange).body == b"ok"
+        else:
+            waiting.append((clock.now, exchange))
+    while waiting:
+        begun, exchange = waiting.pop(0)
+        clock.move(begun + 20.0 - clock.now)
+        with pytest.raises(ReplyTimeout):
+            await exchange
+        assert not any(each.done() for _, each in waiting)
 
 
 async def test_a_connection_has_its_own_time_limit(connect: Connect) -> None:
@@ -160,7 +228,7 @@ async def test_a_cancelled_request_stops_leaving(serve: Serve, connect: Connect)
 
 
 async def test_a_request_that_did_not_leave_as_a_whole_is_not_sent(serve: Serve, connect: Connect) -> None:
-    """The connection breaks, or time is up, while most of the body is still here: it cannot have been applied."""
+    """The connection breaks while most of the body is still here: it cannot have been applied."""
 
     async def resetting(peer: Peer) -> None:
         await peer.head()
@@ -171,15 +239,22 @@ async def test_a_request_that_did_not_leave_as_a_whole_is_not_sent(serve: Serve,
         await connect(server.url).exchange(LARGE, {})
     assert (lost.value.sent, lost.value.fresh) == (False, True)
 
-    release = asyncio.Event()
+
+async def test_a_request_that_is_stuck_is_not_sent(serve: Serve, connect: Connect, clock: Clock) -> None:
+    """The same where the time is up."""
+    begun, release = asyncio.Event(), asyncio.Event()
 
     async def stuck(peer: Peer) -> None:
         await peer.head()
+        begun.set()
         await release.wait()
 
     server = await serve(stuck)
+    exchange = asyncio.ensure_future(connect(server.url, timeout=20.0).exchange(LARGE, {}))
+    await begun.wait()
+    clock.move(20.0)
     with pytest.raises(ReplyTimeout) as late:
-        await connect(server.url, timeout=0.2).exchange(LARGE, {})
+        await exchange
     assert not late.value.sent
     release.set()
 
