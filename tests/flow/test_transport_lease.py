@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import select
 import socket
 from collections.abc import Callable
 
 import pytest
 
 from batcher.errors import ConnectFailed, ConnectionLost, ReplyUnreadable, TransportError
-from batcher.flow.transport import CountedTransport, Route
+from batcher.flow.transport import Route
 from batcher.flow.transport.lease import LeaseTransport
 from batcher.flow.transport.reader import Reader
 from tests.flow.conftest import OK, Connect, Peer, Serve, answering
@@ -269,10 +270,13 @@ async def test_a_request_that_the_system_refuses_was_not_sent(serve: Serve, monk
         await answering(peer)
 
     server = await serve(script)
-    transport: CountedTransport = LeaseTransport(Route(server.url))
+    transport = LeaseTransport(Route(server.url))
     await transport.exchange(b"1", {})
+    ours = select.poll()
+    ours.register(transport._idle[0].transport.get_extra_info("socket"), select.POLLIN)
     peers[0].reset()
     await asyncio.sleep(0)
+    assert ours.poll(), "the reset comes, at once as a rule, and nobody looks"
     with pytest.raises(ConnectionLost) as caught:
         await transport.exchange(b"2", {})
     assert (caught.value.sent, caught.value.fresh) == (False, False)

@@ -13,7 +13,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from batcher.errors import ConnectFailed, ConnectionLost, SettingsError, TransportError
-from tests.flow.conftest import OK, Connect, Peer, Serve, answering
+from tests.flow.conftest import OK, Connect, Peer, Serve, all_arrived, answering
 
 
 async def test_a_private_authority_is_trusted_where_it_is_named(
@@ -136,6 +136,7 @@ async def test_a_closed_tls_connection_is_not_used_again(
     end = socket.socket(fileno=os.dup(peers[0].writer.get_extra_info("socket").fileno()))
     with end:
         end.shutdown(socket.SHUT_WR)
+        all_arrived(end)
         assert (await transport.exchange(b"2", {})).body == b"ok"
     assert [request.body for request in server.requests] == [b"1", b"2"]
 
