@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-PATIENCE_S = 60.0
+PATIENCE_S = 100.0
 _OPTIONS = (
     "--headless=new",
     "--no-sandbox",  # it runs as root in CI

@@ -102,8 +102,8 @@ async def check_looks(page: Page) -> None:
         assert abs(paper - ink) > 150
         for width in (360, 1280):
             await page.resize(width, 740, mobile=width < 1000)
-            await page.until(f"document.querySelector('#rate canvas').clientWidth <= {width}")
-            assert await page.value("document.documentElement.scrollWidth") <= width
+            # Charts follow one after the other.
+            await page.until(f"innerWidth === {width} && document.documentElement.scrollWidth <= {width}")
     assert papers[0] > papers[1]
 
 
