@@ -63,7 +63,9 @@ def test_it_adds_up_all_runs(program: Program, sandbox: Sandbox) -> None:
     for name in ("attempts", "retries", "http"):
         counts = {each: summaries[0][name][each] + summaries[1][name][each] for each in summaries[0][name]}
         assert summary[name] == counts
-    assert summary["seconds"] == pytest.approx(sum(each["seconds"] for each in summaries), abs=0.5)
+    # The account is written before the run can tell how long that took.
+    working = sum(summary["slot_seconds"].values()) / 64
+    assert working - 0.1 < summary["seconds"] <= sum(each["seconds"] for each in summaries) + 0.1
     assert total(view, "attempt.") == total(view, "latency.") == summary["attempts"]["total"]
     assert summary["slots"] == 64
     assert summary["slot_seconds"] == pytest.approx(
