@@ -143,10 +143,12 @@ def run_watched(program: Program, service: Raw, secret: Sequence[str], style: st
     process.stdin.write(given)
     process.stdin.flush()
     with (folder / "log").open("rb") as log:
-        place = ""
+        place, line = "", b""
         while not place:
-            found = re.search(r"http://127[^/]*", log.readline().decode())
-            place = found[0] if found and found[0] not in service.url else ""
+            line += log.readline()  # it may be in the midst of being written
+            found = re.search(rb"http://127[^/]*", line) if line.endswith(b"\n") else None
+            place = found[0].decode() if found and found[0].decode() not in service.url else ""
+            line = b"" if line.endswith(b"\n") else line
     while json.loads(fetch(f"{place}/status").partition(b"\n\n")[2])["records"] < given.count(b"\n"):
         pass
     pages = [fetch(place + page) for page in PAGES]
