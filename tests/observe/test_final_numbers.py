@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from batcher.sandbox import Sandbox
-from tests.e2e.program import Program, lines, many, record, wait_for_line
+from tests.e2e.program import PATIENCE_S, Program, lines, many, record, wait_for_line
 from tests.e2e.servers import Background
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -138,7 +138,7 @@ def fetch(url: str) -> str:
 def test_lingering_ends_with_the_scrape_of_the_final_numbers(program: Program, sandbox: Sandbox) -> None:
     """The process stays until its final numbers were scraped, whole, and then ends at once; looking earlier is none."""
     process = program.start(
-        *("--endpoint", sandbox.url, "--metrics-port=0", "--metrics-linger=50", "--summary=summary", "--progress=off")
+        *("--endpoint", sandbox.url, "--metrics-port=0", "--metrics-linger=600", "--summary=summary", "--progress=off")
     )
     url = wait_for_line(process.stderr, "metrics at").split()[-1]
     assert process.stdin is not None
@@ -149,14 +149,14 @@ def test_lingering_ends_with_the_scrape_of_the_final_numbers(program: Program, s
     process.stdin.close()
     while "last_completion" not in text:
         text = fetch(url)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert values_of(text)["veetro_batch_last_completion_timestamp_seconds", (("exit_code", "0"),)] > 1e9
 
 
 def test_the_end_is_served_while_it_lingers(program: Program, sandbox: Sandbox) -> None:
     """Status, page and readiness tell of the end; a signal ends the waiting and changes nothing of the outcome."""
     process = program.start(
-        *("--endpoint", sandbox.url, "--metrics-port=0", "--metrics-linger=50", "--results=none", "--progress=off")
+        *("--endpoint", sandbox.url, "--metrics-port=0", "--metrics-linger=600", "--results=none", "--progress=off")
     )
     url = wait_for_line(process.stderr, "metrics at").split()[-1]
     assert process.stdin is not None
@@ -167,7 +167,7 @@ def test_the_end_is_served_while_it_lingers(program: Program, sandbox: Sandbox) 
     view = json.loads(fetch(url.replace("/metrics", "/view.json")))
     assert (view["summary"]["exit_code"], view["live"]) == (3, None)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 3
+    assert process.wait(PATIENCE_S) == 3
 
 
 def test_lingering_ends_by_itself(program: Program, sandbox: Sandbox) -> None:

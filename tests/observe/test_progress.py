@@ -50,7 +50,7 @@ class Terminal(io.StringIO):
         event = asyncio.Event()
         self._waiting.append((wanted, event))
         if wanted not in self.getvalue():
-            await asyncio.wait_for(event.wait(), 10)
+            await event.wait()
 
 
 def deliver(tally: Tally, count: int, size: int = 99) -> None:
@@ -333,7 +333,7 @@ async def test_a_terminal_that_goes_away_ends_only_the_view(told: Tally) -> None
 
     view = make_progress("live", told, Lines(HungUp()), {})
     assert view is not None
-    await asyncio.wait_for(view.run(), 10)
+    await view.run()
     async with shown(view):
         pass
 
@@ -380,7 +380,7 @@ async def test_lag_is_sampled() -> None:
 
     time.sleep(held_up)  # noqa: ASYNC251 - holding up the loop is the point
     for _ in range(2):
-        await asyncio.wait_for(observed.wait(), 10)
+        await observed.wait()
         observed.clear()
     task.cancel()
     await asyncio.wait([task])
