@@ -138,12 +138,16 @@ async def test_stopping_ends_what_hangs(envelope: Envelope, until: Until) -> Non
     writer.close()
 
 
-async def test_a_slow_call_is_applied_when_its_time_has_passed(post: Post, envelope: Envelope, turns: Turns) -> None:
-    """Until then nothing is applied and nothing answered; the answer is a good one."""
+async def test_a_slow_call_is_applied_when_its_time_has_passed(post: Post, envelope: Envelope, until: Until) -> None:
+    """Until then, a second later, nothing is applied and nothing answered; the answer is a good one."""
+    clock = asyncio.get_running_loop().time
     async with _faulty("slow") as sandbox:
+        began = clock()
         call = asyncio.ensure_future(post(sandbox, envelope(FIELDS)))
-        await turns()
-        assert (call.done(), sandbox.stats().requests, sandbox.stats().applied) == (False, 1, {})
+        await until(lambda: sandbox.stats().requests == 1)
+        assert (call.done(), sandbox.stats().applied) == (False, {})
+        await until(lambda: sandbox.stats().applied == {"S": 1})
+        assert clock() - began > 0.99
         status, _, text = await call
         assert (status, GOOD_ANSWER in text, sandbox.stats().applied) == (200, True, {"S": 1})
 

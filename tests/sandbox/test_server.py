@@ -120,10 +120,18 @@ async def test_capacity_makes_calls_wait_and_then_turns_them_away(post: Post, en
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_calls_with_a_latency_are_worked_on_together(post: Post, envelope: Envelope) -> None:
+async def test_calls_with_a_latency_are_worked_on_together(envelope: Envelope) -> None:
     """Without a capacity nothing waits for its turn."""
+    body = envelope("").encode()
+    head = f"POST /xml HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
     async with Sandbox(SandboxSettings(latency=0.3)) as sandbox:
-        await asyncio.gather(*(post(sandbox, envelope("")) for _ in range(10)))
+        port = int(sandbox.url.split(":")[2].split("/")[0])
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
+        for _, writer in clients:  # in the same breath: the first is not to be answered before the last has come
+            writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        for reader, writer in clients:
+            assert (await reader.read(-1)).startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.close()
         assert (sandbox.stats().max_in_flight, sandbox.stats().applied) == (10, {"": 10})
 
 
