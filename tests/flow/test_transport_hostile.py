@@ -146,6 +146,6 @@ def test_a_hostile_document_is_judged_in_bounded_memory() -> None:
 
     In a process of its own, for what the XML parser takes is seen by the system alone.
     """
-    done = subprocess.run([sys.executable, "-c", JUDGE], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", JUDGE], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 200
