@@ -199,8 +199,9 @@ async def test_while_the_service_is_down_nothing_but_a_probe_is_doubtful(
     run = Run(tmp_path, ledger, records(400), Told(say))
     running = asyncio.create_task(run())
     await enough.wait()
-    # At most so many were under way when it began, and the commit of others, among which is the first probe then.
-    assert {len(found) for found in seen[LIMIT + 1 :]} == {1}
+    # At most so many were under way when it began. Where the disk is slow a commit of others was, too, of which one is
+    # the first probe then, and the second one is declared before they are taken back.
+    assert {len(found) for found in seen[LIMIT + 2 :]} == {1}
     run.drain()
     await running
     assert doubtful(ledger) == set()
@@ -221,9 +222,7 @@ async def test_a_pause_that_the_service_asks_for_leaves_nothing_doubtful(tmp_pat
     run = Run(tmp_path, ledger, records(400), Told(say))
     running = asyncio.create_task(run())
     await until(lambda: asked and run.pipeline.submitter.gate.in_flight == 0)
-    while doubtful(
-        run.ledger
-    ):  # by a commit under way, one that holds what was declared meanwhile, one that takes back
+    while doubtful(run.ledger):  # commits under way, and those of what was declared meanwhile, come first
         await committed(run)
     run.drain()
     await running
