@@ -31,6 +31,12 @@ pytestmark = pytest.mark.usefixtures("no_task_is_left")
 RECORDS = 6
 
 
+@pytest.fixture
+def _files_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that writes them is not taken for stuck where the machine has other things to do for half a second."""
+    monkeypatch.setattr("batcher.flow.ledger.projecting._STUCK", 60.0)
+
+
 class _Awaits(Awaitable[None]):
     """Runs *work*, and cancels the task that awaits it at the await of number *at*; counts the awaits."""
 
@@ -143,6 +149,7 @@ async def has_failed(scene: Scene) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("_files_are_waited_for")
 async def test_a_writer_that_is_cancelled_at_any_await_keeps_what_it_knows(
     tmp_path: Path, new_ledger: Callable[[], str]
 ) -> None:
@@ -166,6 +173,7 @@ async def test_a_writer_that_is_cancelled_at_any_await_keeps_what_it_knows(
     assert at > 6
 
 
+@pytest.mark.usefixtures("_files_are_waited_for")
 async def test_a_commit_that_fails_once_is_made_when_the_writer_breaks_off(
     tmp_path: Path, new_ledger: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
