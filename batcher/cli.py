@@ -16,6 +16,7 @@ from batcher.commands import CHECK, DEMO, REPORT, RESUBMIT, RESULTS, SANDBOX, SE
 from batcher.config import READABLE, Gathered, gather, shown
 from batcher.errors import BatcherError, RunAborted, SettingsError
 from batcher.flow.ledger.address import holds_password, is_database
+from batcher.loading import load_aiohttp
 from batcher.options.texts import LEDGER
 from batcher.settings import OPTIONS, Settings
 from batcher.standard import complain, occupy, say
@@ -153,6 +154,7 @@ def _show_config(arguments: Arguments, gathered: Gathered) -> int:
 def _act(arguments: Arguments, ledgers: tuple[str, ...], settings: Settings) -> int:
     """Do what reads records; *ledgers* are those behind the first one."""
     if arguments.command is SUBMIT:
+        load_aiohttp()
         from batcher.run import submit_command
 
         return submit_command(settings)
@@ -160,6 +162,7 @@ def _act(arguments: Arguments, ledgers: tuple[str, ...], settings: Settings) -> 
         from batcher.ledgers import verify_command
 
         return verify_command((arguments.ledger, *ledgers), settings)
+    load_aiohttp()
     from batcher.dry import check_command, render_command
 
     if arguments.command is CHECK:
@@ -199,6 +202,7 @@ def _resubmit(arguments: Arguments, gathered: Gathered) -> Call:
     settings.require_endpoint()
 
     def act() -> int:
+        load_aiohttp()
         from batcher.run import resubmit_command
 
         return resubmit_command(settings, again)

@@ -46,6 +46,16 @@ def test_certificates(program: Program, start_sandbox: StartSandbox, authority: 
         assert {entry["error"]["kind"] for entry in run.results} == {"outage"}
 
 
+def test_what_the_system_trusts(
+    program: Program, start_sandbox: StartSandbox, authority: tuple[trustme.CA, Path]
+) -> None:
+    """Without --ca-file an authority that the system trusts is trusted, though none was loaded with aiohttp."""
+    sandbox = start_sandbox(tls=context(authority[0], "127.0.0.1"))
+    trusted = {"SSL_CERT_FILE": str(authority[1])}
+    done = program.run("--endpoint", sandbox.url, given=many(3), environ=trusted)
+    assert (done.code, done.outcomes, sandbox.stats().requests) == (0, {"delivered": 3}, 3)
+
+
 def test_client_certificate(program: Program, start_sandbox: StartSandbox, authority: tuple[trustme.CA, Path]) -> None:
     """A service that asks for a client certificate gets the one that is given."""
     tls = context(authority[0], "127.0.0.1")

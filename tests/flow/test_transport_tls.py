@@ -13,6 +13,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from batcher.errors import ConnectFailed, ConnectionLost, SettingsError, TransportError
+from batcher.flow.transport.seam import Route
+from batcher.flow.transport.way import Way
 from tests.flow.conftest import OK, Connect, Peer, Serve, all_arrived, answering
 
 
@@ -25,6 +27,22 @@ async def test_a_private_authority_is_trusted_where_it_is_named(
     for _ in range(3):
         assert (await transport.exchange(b"x", {})).body == b"ok"
     assert (server.accepted, transport.opened) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "ours"),
+    [
+        ("http://crm.example/xml", "http://proxy.example", False),
+        ("http://crm.example/xml", "https://proxy.example", True),
+        ("https://crm.example/xml", "http://proxy.example", True),
+        ("HTTPS://crm.example/xml", None, True),
+    ],
+)
+def test_where_there_is_tls_the_context_is_ours(url: str, proxy: str | None, ours: bool) -> None:  # noqa: FBT001
+    """To the service and to a proxy: aiohttp's own, which may know no certificates, is left to what has no TLS."""
+    tls = Way.of(Route(url, proxy=proxy)).tls
+    assert isinstance(tls, ssl.SSLContext) is ours
+    assert not isinstance(tls, ssl.SSLContext) or (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 async def test_an_unknown_authority_is_refused(serve: Serve, connect: Connect, server_tls: ssl.SSLContext) -> None:

@@ -8,13 +8,16 @@ from batcher.errors import SettingsError
 from batcher.flow.transport.seam import Route
 
 
-def tls_context(route: Route) -> ssl.SSLContext | bool:
-    """A context that always checks certificate and host name; True for aiohttp's own, which does so too.
+def tls_context(route: Route, *, needed: bool) -> ssl.SSLContext | bool:
+    """A context that always checks certificate and host name.
+
+    Where none is *needed*, and nothing is to be read for one, it is True, which stands for aiohttp's own. That one is
+    never used: it may know no certificates (``batcher.loading``).
 
     Raises:
         SettingsError: a file of certificates or keys cannot be read or used.
     """
-    if route.ca_file is None and route.client_cert is None:
+    if not needed and route.ca_file is None and route.client_cert is None:
         return True
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])

@@ -42,9 +42,10 @@ class Way:
             SettingsError: a certificate file cannot be used, or the proxy is none.
         """
         url = URL(route.url)
-        tls = tls_context(route)
         headers: dict[str, str] = {hdrs.USER_AGENT: f"veetro-batch/{__version__}", hdrs.ACCEPT_ENCODING: "gzip"}
         proxy = choose_proxy(url, route.proxy, os.environ)
+        ends = (url,) if proxy is None else (url, proxy.url)
+        tls = tls_context(route, needed=any(end.scheme == "https" for end in ends))
         if proxy is None:
             return cls(url, headers, tls, None, None)
         if proxy.authorization is None:
