@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -46,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _exit_code(error)
     except Exception as error:  # noqa: BLE001 - the last resort: users get one line, not a stack
         if log_level == "debug":
+            import traceback
+
             traceback.print_exc()
         hint = "please report it, with what VEETRO_BATCH_LOG_LEVEL=debug shows"
         complain(f"internal error: {type(error).__name__}: {error}; {hint}", log_format)

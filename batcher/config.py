@@ -6,7 +6,6 @@ that is empty counts as not set: that is how compose files and manifests leave o
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -182,6 +181,8 @@ def _as_text(option: Option, value: object, name: str) -> str:
 
 def closest(name: str, known: Collection[str]) -> str | None:
     """The one of *known* that *name* was probably meant to be."""
+    import difflib  # noqa: PLC0415 - only what is wrong needs it
+
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     if found:
         return found[0]

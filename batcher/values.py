@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import deque
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
@@ -83,6 +82,8 @@ class Mask:
 
     def add(self, secret: Secret) -> None:
         """Hide *secret* from now on, also as markup and addresses write it."""
+        import html  # noqa: PLC0415 - most settings hold no secret
+
         text = secret.reveal()
         forms = {text, html.escape(text), html.escape(text, quote=False), quote(text, safe=""), quote_plus(text)}
         if len(text) >= _LEAST:

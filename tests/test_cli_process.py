@@ -78,18 +78,6 @@ def test_a_closed_standard_output_ends_help_quietly() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_help_does_not_wait_for_what_only_a_run_needs() -> None:
-    """Neither help nor the judging of settings imports the HTTP client, the XML parser or the views."""
-    heavy = ("aiohttp", "asyncio", "lxml", "orjson", "prometheus_client", "rich", "tomllib", "uvloop")
-    code = (
-        "import sys, batcher.cli; status = batcher.cli.main(['--help']);"
-        "status += batcher.cli.main(['--show-config', '--endpoint', 'https://acme/xml']);"
-        f"sys.exit(status or ' '.join(name for name in {heavy} if name in sys.modules) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_the_readme_lists_the_options_as_they_are() -> None:
     """The table in the README is the one that the options make; ``options_markdown`` prints it anew."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,6 @@ word; so all strictness is here. Its own reading, per type, is Microsoft's Syste
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from calendar import monthrange
@@ -244,6 +243,8 @@ def _enumeration(text: str, members: tuple[str, ...]) -> LeafType:
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str | None:
     """The one of *known* that *word* was probably meant to be, whatever its letter case; None if none is near."""
+    import difflib  # noqa: PLC0415 - only what is wrong needs it
+
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return by_lower[near[0]] if near else None

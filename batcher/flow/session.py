@@ -74,7 +74,7 @@ class Session:
         self._plain = dict(soap.headers(operation.action))
         self.headers: Mapping[str, str] = self._plain
         self._mask = judge.mask
-        self._login_judge = Judge(Matcher(login, soap), judge.session_pattern, judge.transient_pattern, self._mask)
+        self._login_judge: Judge | None = None
         self._key = key
         if key is not None:
             self._use(key)
@@ -88,6 +88,7 @@ class Session:
         self._login_headers = soap.headers(login.action)
         self._login_body = b""
         if credentials is not None:
+            self._login_judge = Judge(Matcher(login, soap), judge.session_pattern, judge.transient_pattern, self._mask)
             self._mask.add(credentials.password)
             values = {"email": credentials.email, "pass": credentials.password.reveal()}
             try:
@@ -106,7 +107,7 @@ class Session:
         Raises:
             ServiceUnusable: the credentials are refused.
         """
-        if not self.can_log_in:
+        if self._login_judge is None:
             return self._renew_key()
         try:
             answer = await self._transport.exchange(self._login_body, self._login_headers)
