@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.postgresql.server import PASSWORD, Server, needed, serving
 
 KINDS = ("sqlite", "postgresql")
 NAMES = ("ledger", "second", "kept")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts so what runs in its background, and every program of the tests would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes tells how busy the machine is; and chance belongs to those who ask for it.
 settings.register_profile(
