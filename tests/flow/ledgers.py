@@ -198,7 +198,7 @@ def _process(*arguments: str) -> subprocess.Popen[str]:
 
 def _write(ledger: str, begin: str, limit: str) -> None:
     """Commit from number *begin* on, tell each one that is durable; files may grow to *limit* bytes."""
-    store = hold(ledger, create=True).open()
+    store = hold(ledger, 60.0, create=True).open()  # a database may yet have to learn that the last writer was killed
     most = int(limit) or resource.RLIM_INFINITY
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
     for number, commit in enumerate(commits(1)):
