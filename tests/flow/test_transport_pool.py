@@ -152,7 +152,8 @@ async def test_no_place_is_lost(serve: Serve, connect: Connect) -> None:
     At no time were more connections open than allowed.
     """
     chance = random.Random(7)
-    server = await serve(functools.partial(moody, chance))
+    all_places = asyncio.Barrier(8)
+    server = await serve(functools.partial(moody, chance, all_places))
     transport = connect(server.url, connections=8, timeout=0.05)
     outcomes: list[str] = []
 
@@ -171,14 +172,17 @@ async def test_no_place_is_lost(serve: Serve, connect: Connect) -> None:
     assert set(outcomes) <= EVERYTHING | {"ConnectFailed"}  # some have not even connected in time there
     assert transport.connections()["active"] == 0
 
+    vars(transport)["_deadlines"].timeout = 3600.0
     assert await asyncio.gather(*(patient(transport, b"sane") for _ in range(8))) == [b"ok"] * 8
     assert server.most_open == 8
 
 
-async def moody(chance: random.Random, peer: Peer) -> None:
-    """A script: most requests meet some mischief, only ``sane`` ones never do."""
+async def moody(chance: random.Random, all_places: asyncio.Barrier, peer: Peer) -> None:
+    """A script: most requests meet some mischief; ``sane`` ones never do, but wait until one is in each place."""
     while True:
         body = (await peer.request()).body
+        if body == b"sane":
+            await all_places.wait()
         mood = "fine" if body == b"sane" else chance.choice(["fine", "fine", "gone", "reset", "junk", "half", "wait"])
         match mood:
             case "fine":
