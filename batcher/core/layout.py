@@ -104,12 +104,11 @@ class _Layout:
         for number, name in enumerate(names):
             field = by_name[name]
             before = re.escape((marks.comma if number else b"") + orjson.dumps(name) + marks.colon)
-            member = before + field.plain
             if gaps and field.absent is not None:
-                member = b"%b(?:%b|null)" % (before, field.plain)
-                if number:
-                    member += b"|"
-            expression += b"(?>%b)" % member  # atomic: what has matched is not tried in another way
+                # Atomic: what has matched is not tried in another way.
+                expression += b"(?>%b(?:%b|null)%b)" % (before, field.plain, b"|" if number else b"")
+            else:
+                expression += before + field.plain
         self.match = re.compile(re.escape(marks.start) + expression + re.escape(marks.end)).fullmatch
         order = tuple(names.index(field.name) + 1 for field in fields)
         self.order = None if order == tuple(sorted(order)) else order
