@@ -78,11 +78,12 @@ class Lease:
         """The whole answer, of which *message* has come: skips interim answers and reads the body."""
         # What is said in between is skipped; but 101 is an answer, if to another question.
         while 100 <= message.code <= 199 and message.code != 101:  # noqa: PLR2004
-            message, arrived = await self.reader.answer()
-            if isinstance(arrived, bytes):
-                return whole(message, arrived)
-            content = arrived
-        return whole(message, await read_body(message.headers, content, upload))
+            arrived = await self.reader.answer()
+            if isinstance(arrived, Answer):
+                return arrived
+            message, content = arrived
+        body = await read_body(message.headers, content, upload)
+        return Answer(message.code, message.headers, decode_body(message.headers, body))
 
     def reusable(self, upload: Upload) -> bool:
         """Whether the answer that was read has left nothing behind, and came after the whole *upload* had left."""
@@ -144,11 +145,8 @@ class LeaseTransport:
         try:
             head = self._head(headers, len(body))
             lease = self._take(upload) or await self._connect(upload)
-            message, content = await lease.send(head, body, upload)
-            if isinstance(content, bytes):
-                answer = whole(message, content)
-            else:
-                answer = await lease.finish(message, content, upload)
+            arrived = await lease.send(head, body, upload)
+            answer = arrived if isinstance(arrived, Answer) else await lease.finish(*arrived, upload)
         except BaseException as error:
             if lease is not None:
                 lease.end()
@@ -222,13 +220,3 @@ class LeaseTransport:
             if lease.until <= now:
                 lease.end()
         self._idle = [lease for lease in self._idle if lease.until > now]
-
-
-def whole(message: RawResponseMessage, body: bytes) -> Answer:
-    """An answer of which all has come.
-
-    Raises:
-        ReplyUnreadable: its body cannot be decompressed.
-    """
-    headers = message.headers
-    return tuple.__new__(Answer, (message.code, headers, decode_body(headers, body)))

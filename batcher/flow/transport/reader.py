@@ -16,6 +16,7 @@ from aiohttp.streams import EofStream
 from batcher.core.slots import Wait
 from batcher.errors import ReplyUnreadable
 from batcher.flow.transport.heads import Heads
+from batcher.flow.transport.seam import Answer
 
 RENEWED = 300.0
 """Seconds after which a connection is not used again: names and balancers are asked anew."""
@@ -27,8 +28,8 @@ A body of the largest size leaves room for it in chunks of as few as 128 bytes. 
 to their body, or send it byte by byte, would keep the event loop busy until their deadline.
 """
 
-Arrived: TypeAlias = tuple[RawResponseMessage, StreamReader | bytes]
-"""The head of an answer, and its body, or what that is to be read from."""
+Arrived: TypeAlias = Answer | tuple[RawResponseMessage, StreamReader]
+"""An answer, or its head and what the body is to be read from."""
 
 _HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)  # Linux alone has the former: the peer has ended its half
 
@@ -127,7 +128,7 @@ class Reader(ResponseHandler):
                 self.clean = True
                 self._answer.set_result(whole)
             else:
-                super().feed_data(whole)  # type: ignore[arg-type]  # answer() tells the body from what it is read from
+                super().feed_data(whole)  # type: ignore[arg-type]  # answer() tells it from what is read
             return
         # A parser for each answer: the last one may have seen half of a stray head, and would add this answer to it.
         self.set_response_params(read_until_eof=True, auto_decompress=False)
