@@ -28,7 +28,7 @@ class Head:
         self._given: Mapping[str, str] | None = None
         self._written = b""
 
-    def __call__(self, headers: Mapping[str, str], size: int) -> bytes:
+    def of(self, headers: Mapping[str, str], size: int) -> bytes:
         """The head of a request with the caller's *headers*, whose body has *size* bytes.
 
         Raises:
@@ -37,7 +37,7 @@ class Head:
         if headers != self._given:
             self._written = self._write(headers)
             self._given = dict(headers)
-        return b"%b%d\r\n\r\n" % (self._written, size)
+        return self._written + b"%d\r\n\r\n" % size
 
     def _write(self, headers: Mapping[str, str]) -> bytes:
         ours = CIMultiDict(self._way.headers)

@@ -52,14 +52,15 @@ class Lease:
 
     def send(self, head: bytes, body: bytes, upload: Upload) -> asyncio.Future[Arrived]:
         """Send a request, whose answer is given back; a large one goes on its way while that is waited for."""
-        answer = self.reader.ask()
-        if len(body) > SLICE:
+        reader, transport = self.reader, self.transport
+        answer = reader.ask()
+        if upload.left > SLICE:
             # Beside the reader: a server that does not want the request may say so before it has all of it.
             self._sending = asyncio.create_task(self._send_slices(head, memoryview(body), upload))
             return answer
-        upload.hand_over(len(body))
-        self.transport.write(head + body)
-        if self.transport.is_closing() and not self.reader.over_tls:
+        upload.left = 0  # it may have left us from now on
+        transport.write(head + body)
+        if transport.is_closing() and not reader.over_tls:
             # The system refused the very first bytes. Below TLS that could have been any bytes, of a ticket say.
             upload.withdraw()
         return answer
@@ -88,7 +89,11 @@ class Lease:
     def reusable(self, upload: Upload) -> bool:
         """Whether the answer that was read has left nothing behind, and came after the whole *upload* had left."""
         reader = self.reader
-        return (reader.clean or not reader.should_close) and upload.sent and not self.transport.get_write_buffer_size()
+        return (
+            (reader.clean or not reader.should_close)
+            and upload.left <= 0
+            and not self.transport.get_write_buffer_size()
+        )
 
     def end(self) -> None:
         """Cut the connection and give its place back.
@@ -143,7 +148,7 @@ class LeaseTransport:
         lease: Lease | None = None
         task = self._deadlines.begin()
         try:
-            head = self._head(headers, len(body))
+            head = self._head.of(headers, len(body))
             lease = self._take(upload) or await self._connect(upload)
             arrived = await lease.send(head, body, upload)
             answer = arrived if isinstance(arrived, Answer) else await lease.finish(*arrived, upload)
@@ -169,13 +174,11 @@ class LeaseTransport:
 
     def _take(self, upload: Upload) -> Lease | None:
         """The kept connection that was used last, if one is of use; the others grow old and go."""
-        idle, pool = self._idle, self._pool
         now = self._loop.time()
-        while idle:
-            lease = idle.pop()
-            reader = lease.reader
-            if now < lease.until and pool.distrusted_until <= now < reader.until and reader.usable():
-                upload.protocol = reader
+        while self._idle:
+            lease = self._idle.pop()
+            if now < lease.until and self._pool.takes_again(lease.reader, now):
+                upload.protocol = lease.reader
                 upload.transport = lease.transport
                 return lease
             lease.end()
@@ -204,7 +207,8 @@ class LeaseTransport:
         elif self._pool.wanted:
             lease.connection.release()
         else:
-            lease.reader.rest()
+            if not lease.reader.clean:
+                lease.reader.rest()
             lease.until = self._loop.time() + IDLE
             self._idle.append(lease)
             if self._sweep is None:

@@ -39,7 +39,7 @@ class Reader(ResponseHandler):
 
     Attributes:
         clean: the last request has its whole answer, and nothing has happened since: nothing that ``should_close`` asks
-            about can have changed.
+            about can have changed, and nothing is expected.
         over_tls: whether what we write is encrypted first.
         until: when it is too old to be used again, by the loop's clock.
     """

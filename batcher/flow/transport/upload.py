@@ -17,15 +17,16 @@ class Upload:
     """What happened to one request's body of *size* bytes.
 
     Attributes:
+        left: bytes of it that the transport was not given.
         protocol: the connection's reader, once there is a connection.
         transport: the connection itself, once there is one.
         fresh: no exchange came before on that connection.
     """
 
-    __slots__ = ("_left", "fresh", "protocol", "transport")
+    __slots__ = ("fresh", "left", "protocol", "transport")
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self.left = size
         self.protocol: Reader | None = None
         self.transport: asyncio.Transport | None = None
         self.fresh = False
@@ -33,15 +34,15 @@ class Upload:
     @property
     def sent(self) -> bool:
         """False where the whole body certainly did not leave us; True is a perhaps."""
-        return self._left <= 0 and self.transport is not None
+        return self.left <= 0 and self.transport is not None
 
     def hand_over(self, size: int) -> None:
         """The next *size* bytes are about to be given to the transport, which may send them from now on."""
-        self._left -= size
+        self.left -= size
 
     def withdraw(self) -> None:
         """Nothing of it left us, as we know by now."""
-        self._left = 1
+        self.left = 1
 
 
 class Body(Payload):
