@@ -124,7 +124,7 @@ class Layouts:
 
     def __init__(self, fields: Iterable[Field], after: bytes) -> None:
         self._fields = tuple(fields)
-        self._pieces = [b""]  # the literal texts, and between each two of them the place of a value
+        self._pieces: list[Any] = [b""]  # the literal texts, and between each two of them the place of a value
         self._absent: list[tuple[int, Field]] = []
         for number, field in enumerate(self._fields):
             self._pieces[-1] += field.before + field.opening
@@ -153,12 +153,12 @@ class Layouts:
             return None
         order = self._order
         values: Texts = found.groups() if order is None else found.group(*order)
-        pieces: list[Any] = self._pieces.copy()
+        pieces = self._pieces
         pieces[1::2] = values
         try:
             return b"".join(pieces), values
         except TypeError:  # one is None
-            return self._without_absent(pieces), values
+            return self._without_absent(pieces.copy()), values
 
     def _without_absent(self, pieces: list[Any]) -> bytes:
         for at, field in self._absent:
