@@ -20,6 +20,7 @@ from batcher.core.verdict import Judgement, Problem, Sample, Verdict
 from batcher.errors import ConnectionLost, ReplyTimeout, TransportError
 from batcher.values import Mask
 
+_ACCEPTED, _SUCCESS = Verdict.ACCEPTED, Sample.SUCCESS
 _CLIENT_CODES = frozenset({"Client", "Sender", "DataEncodingUnknown"})
 _MISDIRECTED_CODES = frozenset({"VersionMismatch", "MustUnderstand"})
 # What ASP.NET answers in 1.1 and, with and without an action, in 1.2 (Soap11- and Soap12ServerProtocolHelper).
@@ -166,7 +167,7 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
 
 def _accept(answer: Answer) -> Judgement:
     fields, key = answer
-    accepted = (Verdict.ACCEPTED, Sample.SUCCESS, fields, key, None, False, None, True)
+    accepted = (_ACCEPTED, _SUCCESS, fields, key, None, False, None, True)
     return tuple.__new__(Judgement, accepted)  # as Judgement(…), which costs four times as much
 
 
