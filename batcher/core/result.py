@@ -12,6 +12,7 @@ from batcher.core.verdict import Outcome, Problem
 
 Key: TypeAlias = "str | int | list[str | int | None] | None"
 
+_DELIVERED = Outcome.DELIVERED
 _NOTHING_ELSE = (None, None, None, False, None, None)
 """From ``Result.problem`` to ``Result.settled``: what nearly every delivered record has there."""
 
@@ -144,7 +145,7 @@ class Result(NamedTuple):
         """The result line, with its LF."""
         # Nearly all lines, for less than the members cost one by one.
         line, outcome, key, attempts, seconds, digest, fields = self[:7]
-        if outcome is Outcome.DELIVERED and fields and self[7:13] == _NOTHING_ELSE:
+        if outcome is _DELIVERED and fields and self[7:13] == _NOTHING_ELSE:
             members = {
                 "line": line,
                 "outcome": "delivered",

@@ -10,32 +10,35 @@ from batcher.errors import RecordError
 from batcher.flow.job import Job
 from batcher.flow.source import Line
 
+_DELIVERED = Outcome.DELIVERED
+
 
 def result_of(job: Job, ended: Ended, judgement: Judgement | None, now: float, *, standing: bool) -> Result:
     """The result of *job*, which ended at *now*: by an attempt that meant *judgement*, or because the run ends.
 
     *standing*: see ``Result``.
     """
-    outcome, line, origin = ended.outcome, job.line, job.origin
+    outcome, origin = ended.outcome, job.origin
+    raw, number, digest, offset, name, _, _, within = job.line  # by name each of them costs as much as all together
     key, attempts = job.record.key, job.history.attempts
-    answered = judgement if outcome is Outcome.DELIVERED else None
+    answered = judgement if outcome is _DELIVERED else None
     # All fields in their order, and not Result(…): a __new__ written in Python costs a microsecond with so many.
     fields = (
-        line.number,
+        number,
         outcome,
         key_as_json(key) if key else None,
         attempts if origin is None else attempts + origin.attempts,
         now - job.read_at,
-        line.hash,
+        digest,
         b"" if answered is None else answered.result,
         ended.problem,
-        line.input,
-        line.place if line.within else None,
+        name,
+        offset if within else None,
         answered is not None and key != answered.key and differs(key, answered.key),
         origin,
         None,  # settled
         job.ordinal,
-        line.raw,
+        raw,
         False,  # truncated
         standing,
     )

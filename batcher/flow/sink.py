@@ -17,6 +17,7 @@ from batcher.core.result import Result
 from batcher.core.verdict import Outcome
 from batcher.flow.output import LineFile
 
+_DELIVERED = Outcome.DELIVERED
 _PAUSE = 0.05
 """Seconds for which lines are gathered; a line is to be out within 0.2 s."""
 
@@ -66,7 +67,7 @@ class FileSink:
         """Take a result."""
         if self._results is not None:
             self._lines.append(result.to_json())
-        if self._rejects is not None and result.outcome is not Outcome.DELIVERED:
+        if self._rejects is not None and result.outcome is not _DELIVERED:
             self._rejected.append(result.to_reject())
         self._count += 1
         self._size += size
