@@ -368,7 +368,8 @@ def test_verify_finds_result_lines_that_say_otherwise(
 
 def test_verify_finds_records_without_their_line(db: Tampering, capfd: pytest.CaptureFixture[str]) -> None:
     """An outcome that a line tells otherwise, or that none tells, is not told."""
-    db.execute("UPDATE record SET outcome = 'in_doubt' WHERE ordinal = 12")
+    with opened(place(), write=True) as store:
+        store.commit(Commit(records=[(12, store.known(12, 12)[12].hash, Outcome.IN_DOUBT)]))
     assert findings(capfd) == [
         "no result line that says the outcome: 1 (line 12 of first)",
         "result lines that belong to none of these records: 1 (line 12)",
@@ -418,7 +419,6 @@ def test_verify_counts_what_is_behind_the_end(folder: Path, capfd: pytest.Captur
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ("UPDATE record SET outcome = 'x' WHERE ordinal = 5", "(outcomes|totals) cannot be read: 'x' is not a valid"),
         ("UPDATE total SET outcome = 'x' WHERE outcome = 'invalid'", "totals cannot be read: 'x' is not a valid"),
         ("UPDATE total SET records = 'many'", "totals cannot be read: "),
         ("INSERT INTO intent VALUES (99, '[]')", "intents cannot be read: "),

@@ -48,7 +48,7 @@ def make_foreign(path: Path, statement: str) -> None:
 
 def make_future(path: Path) -> None:
     filled(path, 1, 100)
-    make_foreign(path, "PRAGMA user_version = 2")
+    make_foreign(path, "PRAGMA user_version = 3")
 
 
 NO_LEDGERS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -56,7 +56,7 @@ NO_LEDGERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a short text": (lambda path: path.write_bytes(b"hello"), "no ledger"),
     "another database": (lambda path: make_foreign(path, "CREATE TABLE record (ordinal)"), "of another program"),
     "another application": (lambda path: make_foreign(path, "PRAGMA application_id = 1"), "of another program"),
-    "a later format": (make_future, "has format 2, and this version of the program reads 1"),
+    "a later format": (make_future, "has format 3, and this version of the program reads 2"),
     "a directory": (Path.mkdir, "not a regular file"),
     "a pipe": (os.mkfifo, "not a regular file"),
 }

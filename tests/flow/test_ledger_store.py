@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tracemalloc
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batcher.core.result import Origin
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerRefused, OutputFailed
 from batcher.flow.ledger.commit import Commit
-from batcher.flow.ledger.rows import mark
+from batcher.flow.ledger.rows import OpenAgain, mark
 from batcher.flow.ledger.sqlite.store import SqliteStore
+from batcher.flow.ledger.store import Store
 from tests.flow.ledgers import (
     Model,
     commits,
@@ -61,6 +64,59 @@ def test_a_new_ledger_knows_nothing(ledger: str) -> None:
         assert (store.counts(), store.last()) == (dict.fromkeys(Outcome, 0), 0)
         assert (store.known(1, 10), store.windows(), store.doubtful()) == ({}, {}, {})
         assert (list(store.lines("results")), store.accounted("x"), store.value("limit")) == ([], None, None)
+
+
+def change_outcomes(store: Store) -> None:
+    """Records come, get another outcome or the same once more, are opened again, and come back."""
+    doubt, delivered, rejected = Outcome.IN_DOUBT, Outcome.DELIVERED, Outcome.REJECTED
+    store.commit(Commit(records=[(1, 1, doubt), (2, 2, delivered), (3, 3, doubt), (4, 4, rejected)]))
+    assert counted(store) == {doubt: 2, delivered: 1, rejected: 1}
+    store.commit(Commit(records=[(1, 1, delivered), (4, 4, rejected), (5, 5, delivered)]))
+    assert counted(store) == {doubt: 1, delivered: 3, rejected: 1}
+    origin = Origin(line=3, outcome=doubt, attempts=1, kind="timeout", message="no answer").write()
+    store.open_again([OpenAgain(3, 3, origin, None)])
+    assert counted(store) == {delivered: 3, rejected: 1}
+    store.commit(Commit(records=[(3, 3, delivered)], closed=[3]))
+    assert counted(store) == {delivered: 4, rejected: 1}
+
+
+def counted(store: Store) -> Counter[Outcome]:
+    """The totals, which are those of the records."""
+    totals = Counter({outcome: count for outcome, count in store.counts().items() if count})
+    assert totals == Counter(known.outcome for known in store.known(1, 10).values())
+    return totals
+
+
+def test_totals_are_those_of_the_records(ledger: str) -> None:
+    """However an outcome comes, changes or goes."""
+    with opened(ledger, create=True) as store:
+        change_outcomes(store)
+
+
+def test_a_ledger_of_the_format_before_is_read_as_it_is_and_brought_forward_by_a_writer(path: Path) -> None:
+    """Its triggers counted every record that came: a reader leaves it so, and for a writer nothing is counted twice."""
+    with opened_file(path, create=True) as store, store.writing() as db:
+        discount = "UPDATE total SET records = records - 1 WHERE outcome = OLD.outcome"
+        count = (
+            "INSERT INTO total VALUES (NEW.outcome, 1) ON CONFLICT (outcome) DO UPDATE SET records = total.records + 1"
+        )
+        db.execute("DROP TRIGGER record_changed")
+        db.execute(f"CREATE TRIGGER record_came AFTER INSERT ON record BEGIN {count}; END")
+        db.execute(f"CREATE TRIGGER record_changed AFTER UPDATE OF outcome ON record BEGIN {discount}; {count}; END")
+        db.execute("INSERT INTO record VALUES (6, 6, 'delivered'), (7, 7, 'invalid')")
+        db.execute("PRAGMA user_version = 1")
+    before = path.read_bytes()
+    with opened_file(path) as reader:
+        assert counted(reader) == {Outcome.DELIVERED: 1, Outcome.INVALID: 1}
+    assert path.read_bytes() == before
+    with opened_file(path, write=True) as store:
+        assert counted(store) == {Outcome.DELIVERED: 1, Outcome.INVALID: 1}
+        with store.writing() as db:
+            db.execute("DELETE FROM record")
+        change_outcomes(store)
+    with opened_file(path) as reader, reader.reading() as db:
+        assert counted(reader) == {Outcome.DELIVERED: 4, Outcome.REJECTED: 1}
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_it_belongs_to_one_set_up(ledger: str) -> None:

@@ -1,7 +1,7 @@
 """What one transaction makes durable, and the statements that do it.
 
-Rows go in through ``json_each``, one statement for all of a kind: a statement a row would give up Python's interpreter
-lock once a row, and wait as often to have it back.
+Records go in through ``json_each``, one statement for all that have an outcome: a statement a row would give up
+Python's interpreter lock once a row, and wait as often to have it back. Windows are few, and need not be looked into.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ Statement: TypeAlias = tuple[str, tuple[str | int | bytes, ...]]
 # WHERE true: else the parser takes ON for a join's. OR REPLACE would delete without a trigger.
 _OUTCOMES = """INSERT INTO record SELECT key, value, ? FROM json_each(?) WHERE true
     ON CONFLICT (ordinal) DO UPDATE SET hash = excluded.hash, outcome = excluded.outcome"""
+# A trigger takes away what one of them had counted for before; one that counts as well costs almost what the row does.
+_TOTAL = """INSERT INTO total VALUES (?, ?)
+    ON CONFLICT (outcome) DO UPDATE SET records = records + excluded.records"""
 _LINES = """INSERT INTO lines (results_end, rejects_end, results_of, rejects_of, results, rejects) VALUES (
     ? + coalesce((SELECT results_end FROM lines ORDER BY id DESC LIMIT 1), 0),
     ? + coalesce((SELECT rejects_end FROM lines ORDER BY id DESC LIMIT 1), 0),
@@ -84,14 +87,14 @@ class Commit:
 
     def statements(self, packer: Packer) -> Iterator[Statement]:
         """What is to be executed for it, but for what ``runs`` keeps."""
-        windows = {number: window for number, window in self.windows.items() if window}
-        if windows:
-            yield "INSERT OR REPLACE INTO intent SELECT key, value FROM json_each(?)", (as_json(windows),)
-        settled = [number for number, window in self.windows.items() if not window]
-        if settled:
-            yield "DELETE FROM intent WHERE id IN (SELECT value FROM json_each(?))", (as_json(settled),)
+        for number, window in self.windows.items():
+            if window:
+                yield "INSERT OR REPLACE INTO intent VALUES (?, ?)", (number, as_json(window))
+            else:
+                yield "DELETE FROM intent WHERE id = ?", (number,)
         for outcome, records in self.by_outcome().items():
             yield _OUTCOMES, (outcome, as_json(records))
+            yield _TOTAL, (outcome, len(records))
         if self.closed:
             yield "DELETE FROM reopened WHERE ordinal IN (SELECT value FROM json_each(?))", (as_json(self.closed),)
         if self.results or self.rejects:

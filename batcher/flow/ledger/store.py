@@ -12,7 +12,7 @@ table         holds
 ``reopened``  a row for each record that had its outcome and is to get another one: see ``reopen``
 ``intent``    a row for each window of records that may have been sent and have no outcome: JSON, ordinal → hash
 ``lines``     a row for each commit: its result and rejects lines, whose they are, and where they end in their files
-``total``     how many records have each outcome: the sum of ``record``, kept by triggers
+``total``     how many records have each outcome: the sum of ``record``, kept in the same transaction
 ``run``       a row for each run: see ``runs``
 ``output``    the files that the lines were written to, and how many bytes of each are accounted for
 ============  ========================================================================================================

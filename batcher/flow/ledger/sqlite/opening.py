@@ -15,14 +15,20 @@ from collections.abc import Iterator
 
 from batcher.errors import LedgerRefused, OutputFailed
 
-FORMAT = 1
+FORMAT = 2
 """Version of the schema, in the file's header as SQLite's ``user_version``."""
+_COUNTED_ALONE = 1
+"""The version whose triggers counted every record that came; it is read as it is, and brought forward by a writer."""
 
 APPLICATION = 0x56424C31
 """``VBL1``: SQLite's ``application_id``, which tells a ledger from the databases of other programs."""
 
-_COUNT = "INSERT INTO total VALUES (NEW.outcome, 1) ON CONFLICT (outcome) DO UPDATE SET records = records + 1"
+# Records that come are counted by the commit that brings them, those that get another outcome among them.
 _DISCOUNT = "UPDATE total SET records = records - 1 WHERE outcome = OLD.outcome"
+_DISCOUNTS = tuple(
+    f"CREATE TRIGGER {name} AFTER {event} ON record BEGIN {_DISCOUNT}; END"
+    for name, event in (("record_went", "DELETE"), ("record_changed", "UPDATE OF outcome"))
+)
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
     "CREATE TABLE record (ordinal INTEGER PRIMARY KEY, hash INTEGER NOT NULL, outcome TEXT NOT NULL)",
@@ -47,17 +53,15 @@ _SCHEMA = (
         whole INTEGER NOT NULL DEFAULT 0,
         account BLOB
     )""",
-    # How many records have each outcome: kept by the database itself, so that nobody has to count them.
+    # How many records have each outcome, so that nobody has to count them.
     "CREATE TABLE total (outcome TEXT PRIMARY KEY, records INTEGER NOT NULL) WITHOUT ROWID",
-    *(
-        f"CREATE TRIGGER {name} AFTER {event} ON record BEGIN {change}; END"
-        for name, event, change in (
-            ("record_came", "INSERT", _COUNT),
-            ("record_went", "DELETE", _DISCOUNT),
-            ("record_changed", "UPDATE OF outcome", f"{_DISCOUNT}; {_COUNT}"),
-        )
-    ),
+    *_DISCOUNTS,
     f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+_FORWARD = (
+    *(f"DROP TRIGGER {name}" for name in ("record_came", "record_went", "record_changed")),
+    *_DISCOUNTS,
     f"PRAGMA user_version = {FORMAT}",
 )
 _BUSY_SECONDS = 10
@@ -100,8 +104,8 @@ def open_to_write(path: str, *, create: bool) -> sqlite3.Connection:
             # The lock, and SQLite's files, go by the name: under another one all of it could be written twice.
             raise LedgerRefused(f"the ledger {path} has another name, by a hard link: remove one of them")
         db = stack.enter_context(contextlib.closing(_connect(path, "mode=rw")))
-        blank = _is_blank(db, path)
-        if blank and not create:
+        version = _version(db, path)
+        if version is None and not create:
             raise LedgerRefused(f"{path} is empty: no run has written to it")
         # Where the file system cannot do it, this is no error to SQLite: it tells the mode that it has kept.
         (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -110,7 +114,7 @@ def open_to_write(path: str, *, create: bool) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         with transaction(db):  # an empty one, too, shows that it can be written
-            for statement in _SCHEMA if blank else ():
+            for statement in _SCHEMA if version is None else _FORWARD if version == _COUNTED_ALONE else ():
                 db.execute(statement)
         for suffix in ("", "-wal", "-shm"):  # one that was made, or copied here, with less care
             with contextlib.suppress(OSError):  # another user's, which we may write all the same
@@ -216,23 +220,23 @@ def _connect(path: str, how: str) -> sqlite3.Connection:
 def _open_to_read(path: str, how: str) -> sqlite3.Connection:
     with contextlib.ExitStack() as stack:
         db = stack.enter_context(contextlib.closing(_connect(path, how)))
-        if _is_blank(db, path):
+        if _version(db, path) is None:
             raise LedgerRefused(f"{path} is empty: no run has written to it")
         stack.pop_all()
         return db
 
 
-def _is_blank(db: sqlite3.Connection, path: str) -> bool:
-    """Whether nothing is in it; what is of another kind or format is refused."""
+def _version(db: sqlite3.Connection, path: str) -> int | None:
+    """Its format, or None where nothing is in it; what is of another kind or format is refused."""
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application == APPLICATION:
-        if version != FORMAT:
+        if version not in (_COUNTED_ALONE, FORMAT):
             raise LedgerRefused(
                 f"the ledger {path} has format {version}, and this version of the program reads {FORMAT}"
             )
-        return False
+        return int(version)
     if application or version or tables:
         raise LedgerRefused(f"{path} is no ledger: a database of another program")
-    return True
+    return None
