@@ -122,7 +122,7 @@ def ledger_step(store: Store) -> Step:
         store.commit(
             Commit(
                 windows={number: dict.fromkeys(ahead, digest), number - 1: {}},
-                records=[(ordinal, digest, Outcome.DELIVERED) for ordinal in ended],
+                records={Outcome.DELIVERED: dict.fromkeys(ended, digest)},
                 results=[told] * _BATCH,
                 results_of=list(ended),
             )

@@ -247,7 +247,7 @@ def test_status_while_a_run_writes(
         def look_on(seconds: float) -> None:
             assert seconds == 1
             number = next(first)
-            store.commit(Commit(records=[(number + each, 0, Outcome.DELIVERED) for each in range(50)]))
+            store.commit(Commit(records={Outcome.DELIVERED: {number + each: 0 for each in range(50)}}))
 
         times = iter((10.0, 12.0, 20.0, 21.0))
         monkeypatch.setattr(
@@ -369,7 +369,7 @@ def test_verify_finds_result_lines_that_say_otherwise(
 def test_verify_finds_records_without_their_line(db: Tampering, capfd: pytest.CaptureFixture[str]) -> None:
     """An outcome that a line tells otherwise, or that none tells, is not told."""
     with opened(place(), write=True) as store:
-        store.commit(Commit(records=[(12, store.known(12, 12)[12].hash, Outcome.IN_DOUBT)]))
+        store.commit(Commit(records={Outcome.IN_DOUBT: {12: store.known(12, 12)[12].hash}}))
     assert findings(capfd) == [
         "no result line that says the outcome: 1 (line 12 of first)",
         "result lines that belong to none of these records: 1 (line 12)",

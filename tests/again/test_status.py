@@ -43,7 +43,7 @@ def kept(number: int, outcome: Outcome) -> Commit:
     """A commit of one record that was not delivered."""
     line = b'{"line":%d,"outcome":"%s","key":"S","error":{"kind":"timeout"}}\n' % (number, outcome.value.encode())
     return Commit(
-        records=[(number, 0, outcome)], results=[line], results_of=[number], rejects=[line], rejects_of=[number]
+        records={outcome: {number: 0}}, results=[line], results_of=[number], rejects=[line], rejects_of=[number]
     )
 
 

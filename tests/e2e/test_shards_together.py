@@ -182,7 +182,7 @@ def test_status_names_records_in_doubt_with_their_ledger(call: Call) -> None:
         with closing(Store(ledger, write=True)) as store:
             ordinal = store.last() + 1
             of = [ordinal]
-            store.commit(Commit(records=[(ordinal, 0, Outcome.IN_DOUBT)], rejects=[line], rejects_of=of))
+            store.commit(Commit(records={Outcome.IN_DOUBT: {ordinal: 0}}, rejects=[line], rejects_of=of))
     told = json.loads(call("status", "--json", *RANGES)[1])["in_doubt_lines"]
     assert [(each["line"], each["ledger"]) for each in told] == [(7, "range0"), (7, "range2")]
     text = call("status", *RANGES)[1]

@@ -49,7 +49,8 @@ class Model:
             self.windows[number] = dict(window)
             if not window:
                 del self.windows[number]
-        self.records |= {ordinal: Known(line, outcome) for ordinal, line, outcome in commit.records}
+        for outcome, records in commit.records.items():
+            self.records |= {ordinal: Known(line, outcome) for ordinal, line in records.items()}
         self.reopened = {ordinal: each for ordinal, each in self.reopened.items() if ordinal not in commit.closed}
         self.results += b"".join(commit.results)
         self.rejects += b"".join(commit.rejects)
@@ -160,7 +161,7 @@ def commits(seed: int, size: int = 100) -> Iterator[Commit]:
         open_records = [(window, each) for window, records in windows.items() for each in records]
         for window, each in rnd.sample(open_records, len(open_records) // 2):
             outcome = rnd.choice(FINAL)
-            commit.records.append((each, windows[window].pop(each), outcome))
+            commit.records.setdefault(outcome, {})[each] = windows[window].pop(each)
             commit.results.append(line(each, size))
             commit.results_of.append(each)
             if outcome is not Outcome.DELIVERED:

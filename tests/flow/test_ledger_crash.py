@@ -97,7 +97,7 @@ class Books(RuleBasedStateMachine):
         number = data.draw(st.sampled_from([number for number, window in self.windows.items() if window]))
         window = self.windows[number]
         for ordinal in data.draw(st.lists(st.sampled_from(sorted(window)), min_size=1, unique=True)):
-            self.pending.records.append((ordinal, window.pop(ordinal), outcome))
+            self.pending.records.setdefault(outcome, {})[ordinal] = window.pop(ordinal)
             self.end(ordinal, outcome, size)
         self.pending.windows[number] = window
 
@@ -162,7 +162,7 @@ class Books(RuleBasedStateMachine):
     @rule(line=hashes)
     def invalid(self, line: int) -> None:
         """An outcome without an intent."""
-        self.pending.records.append((self.next_ordinal, line, Outcome.INVALID))
+        self.pending.records.setdefault(Outcome.INVALID, {})[self.next_ordinal] = line
         self.pending.rejects.append(b"invalid\n")
         self.pending.rejects_of.append(self.next_ordinal)
         self.invalids.add(self.next_ordinal)
@@ -173,8 +173,8 @@ class Books(RuleBasedStateMachine):
     def change(self, data: st.DataObject, outcome: Outcome) -> None:
         """A record that was in doubt is sent again, or a person knows better."""
         ordinal = data.draw(st.sampled_from(sorted(self.model.records)))
-        if ordinal not in {changed for changed, _, _ in self.pending.records}:
-            self.pending.records.append((ordinal, self.model.records[ordinal].hash, outcome))
+        if ordinal not in {changed for records in self.pending.records.values() for changed in records}:
+            self.pending.records.setdefault(outcome, {})[ordinal] = self.model.records[ordinal].hash
             self.end(ordinal, outcome, 10)
 
     @rule(limit=st.integers(1, 999), account=st.booleans())

@@ -69,14 +69,14 @@ def test_a_new_ledger_knows_nothing(ledger: str) -> None:
 def change_outcomes(store: Store) -> None:
     """Records come, get another outcome or the same once more, are opened again, and come back."""
     doubt, delivered, rejected = Outcome.IN_DOUBT, Outcome.DELIVERED, Outcome.REJECTED
-    store.commit(Commit(records=[(1, 1, doubt), (2, 2, delivered), (3, 3, doubt), (4, 4, rejected)]))
+    store.commit(Commit(records={doubt: {1: 1, 3: 3}, delivered: {2: 2}, rejected: {4: 4}}))
     assert counted(store) == {doubt: 2, delivered: 1, rejected: 1}
-    store.commit(Commit(records=[(1, 1, delivered), (4, 4, rejected), (5, 5, delivered)]))
+    store.commit(Commit(records={delivered: {1: 1, 5: 5}, rejected: {4: 4}}))
     assert counted(store) == {doubt: 1, delivered: 3, rejected: 1}
     origin = Origin(line=3, outcome=doubt, attempts=1, kind="timeout", message="no answer").write()
     store.open_again([OpenAgain(3, 3, origin, None)])
     assert counted(store) == {delivered: 3, rejected: 1}
-    store.commit(Commit(records=[(3, 3, delivered)], closed=[3]))
+    store.commit(Commit(records={delivered: {3: 3}}, closed=[3]))
     assert counted(store) == {delivered: 4, rejected: 1}
 
 
@@ -264,7 +264,7 @@ def test_a_ledger_that_was_closed_is_whole_in_its_own_file(tmp_path: Path) -> No
     path = tmp_path / "run.ledger"
     store = SqliteStore(str(path), create=True)
     with contextlib.closing(SqliteStore(str(path))):
-        store.commit(Commit(records=[(1, 1, Outcome.DELIVERED)]))
+        store.commit(Commit(records={Outcome.DELIVERED: {1: 1}}))
         store.close()
         shutil.copy(path, tmp_path / "copy")
     with contextlib.closing(SqliteStore(str(tmp_path / "copy"))) as copied:

@@ -18,7 +18,7 @@ from tests.flow.runs import make_job
 async def test_a_ledger_is_closed_behind_the_thread_that_reads_it(ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at the past that was cancelled goes on in its thread: closing waits for it, and crashes nothing."""
     with opened(ledger, create=True) as store:
-        store.commit(Commit(records=[(1, 1, Outcome.DELIVERED)]))
+        store.commit(Commit(records={Outcome.DELIVERED: {1: 1}}))
     reading = open_to_read(ledger)
     memory = Memory(reading)
     began, go_on = threading.Event(), threading.Event()

@@ -114,7 +114,7 @@ class OneShard:
         """These have their outcome; *again* for those that were open again."""
         commit = Commit()
         for ordinal, (line, outcome) in records.items():
-            commit.records.append((ordinal, mark(line.hash, line.number), outcome))
+            commit.records.setdefault(outcome, {})[ordinal] = mark(line.hash, line.number)
             commit.results.append(told(line, outcome))
             commit.results_of.append(ordinal)
             if outcome is not Outcome.DELIVERED:

@@ -188,7 +188,7 @@ def test_a_word_on_a_record_that_has_moved_is_refused(postgresql: Server) -> Non
         moved = Held(ledger, text)
         assert "division=1" not in moved.where[number][0]
         with pytest.raises(LedgerLost):
-            store.commit(Commit(records=[(ordinal, 1, Outcome.DELIVERED)]))
+            store.commit(Commit(records={Outcome.DELIVERED: {ordinal: 1}}))
     assert Held(ledger, text).known == moved.known
     for heir in heirs:
         heir.close()

@@ -12,7 +12,7 @@ from batcher.flow.ledger.commit import Commit
 from batcher.flow.ledger.postgresql.lease import Lease
 from tests.postgresql.server import Server
 
-OUTCOME = Commit(records=[(1, 1, Outcome.DELIVERED)])
+OUTCOME = Commit(records={Outcome.DELIVERED: {1: 1}})
 INTENT = Commit(windows={1: {1: 1}})
 
 

@@ -57,7 +57,7 @@ class Commit:
     Attributes:
         windows: new windows by their number, and old ones whose intents are partly settled: what is in each,
             ordinal → hash; an empty one is forgotten.
-        records: (ordinal, hash, outcome) of records that have their outcome, each once.
+        records: those that have their outcome, by that: ordinal → hash; each once.
         results: their result lines.
         rejects: their rejects lines.
         results_of: whose result lines they are, by ordinal, in their order.
@@ -72,7 +72,7 @@ class Commit:
     """
 
     windows: dict[int, dict[int, int]] = field(default_factory=dict)
-    records: list[tuple[int, int, Outcome]] = field(default_factory=list)
+    records: dict[Outcome, dict[int, int]] = field(default_factory=dict)
     results: list[bytes] = field(default_factory=list)
     rejects: list[bytes] = field(default_factory=list)
     results_of: list[int] = field(default_factory=list)
@@ -92,9 +92,9 @@ class Commit:
                 yield "INSERT OR REPLACE INTO intent VALUES (?, ?)", (number, as_json(window))
             else:
                 yield "DELETE FROM intent WHERE id = ?", (number,)
-        for outcome, records in self.by_outcome().items():
-            yield _OUTCOMES, (outcome, as_json(records))
-            yield _TOTAL, (outcome, len(records))
+        for outcome, records in self.records.items():
+            yield _OUTCOMES, (outcome.value, as_json(records))
+            yield _TOTAL, (outcome.value, len(records))
         if self.closed:
             yield "DELETE FROM reopened WHERE ordinal IN (SELECT value FROM json_each(?))", (as_json(self.closed),)
         if self.results or self.rejects:
@@ -103,15 +103,6 @@ class Commit:
             yield "INSERT OR REPLACE INTO output SELECT key, value FROM json_each(?)", (as_json(self.accounted),)
         if self.limit is not None:
             yield "INSERT OR REPLACE INTO meta VALUES ('limit', ?)", (self.limit,)
-
-    def by_outcome(self) -> dict[str, dict[int, int]]:
-        """The records as ordinal → hash, by their outcome's name: so no row is looked at for each of the others."""
-        found: dict[Outcome, dict[int, int]] = {}
-        for ordinal, line, outcome in self.records:
-            if outcome not in found:
-                found[outcome] = {}
-            found[outcome][ordinal] = line
-        return {outcome.value: records for outcome, records in found.items()}
 
     def lines(self, packer: Packer) -> tuple[int, int, bytes, bytes, bytes, bytes]:
         """Bytes of the result and of the rejects lines; whose both are, packed; and the lines themselves, packed."""

@@ -73,6 +73,7 @@ def settle(store: Store, records: list[Doubtful], *, applied: bool) -> None:
         open_again(store, ((ordinal, last[ordinal], origin) for ordinal, origin in origins.items()))
         return
     commit = Commit()
+    hashes = commit.records[Outcome.DELIVERED] = {}
     for ordinal, told in records:
         result = Result(
             line=told["line"],
@@ -87,7 +88,7 @@ def settle(store: Store, records: list[Doubtful], *, applied: bool) -> None:
             settled=APPLIED,
             ordinal=ordinal,
         )
-        commit.records.append((ordinal, mark(result.hash, result.line), result.outcome))
+        hashes[ordinal] = mark(result.hash, result.line)
         commit.results.append(result.to_json())
         commit.results_of.append(ordinal)
         commit.closed.append(ordinal)

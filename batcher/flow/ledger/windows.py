@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from batcher.flow.job import Job
 from batcher.flow.ledger.rows import marks
@@ -31,7 +32,6 @@ class Windows:
 
     def __init__(self, left: Mapping[int, dict[int, int]]) -> None:
         self._windows = dict(left)
-        self._of = {ordinal: number for number, window in left.items() for ordinal in window}
         self._next = max(left, default=0) + 1
         self._changed: set[int] = set()
 
@@ -40,38 +40,25 @@ class Windows:
 
     def declare(self, jobs: Sequence[Job]) -> None:
         """Put *jobs* into the window that the next commit begins."""
-        number = self._next
-        ordinals = [job.ordinal for job in jobs]
         lines = [job.line for job in jobs]
-        window = self._windows.setdefault(number, {})
-        window.update(zip(ordinals, marks([line.hash for line in lines], [line.number for line in lines]), strict=True))
-        self._of.update(dict.fromkeys(ordinals, number))
-        self._changed.add(number)
+        hashes = marks([line.hash for line in lines], [line.number for line in lines])
+        self.adopt(dict(zip([job.ordinal for job in jobs], hashes, strict=True)))
 
     def adopt(self, records: Mapping[int, int]) -> None:
         """Put *records*, ordinal → hash, that may have been sent, into the window that the next commit begins."""
         if records:
             self._windows.setdefault(self._next, {}).update(records)
-            self._of.update(dict.fromkeys(records, self._next))
             self._changed.add(self._next)
 
-    def settle(self, ordinal: int) -> int | None:
-        """Take a record out, and give back its hash; None where it is in none."""
-        number = self._of.pop(ordinal, None)
-        if number is None:
-            return None
-        self._changed.add(number)
-        return self._windows[number].pop(ordinal)
-
-    def settle_all(self, ordinals: Sequence[int]) -> list[int | None]:
-        """The same of many records."""
-        of, windows = self._of, self._windows
-        numbers = [of.pop(ordinal, None) for ordinal in ordinals]
-        self._changed.update(number for number in set(numbers) if number is not None)
-        return [
-            None if number is None else windows[number].pop(ordinal)
-            for number, ordinal in zip(numbers, ordinals, strict=True)
-        ]
+    def settle(self, ordinals: AbstractSet[int]) -> dict[int, int]:
+        """Take records out; those that were in a window, with their hashes."""
+        settled: dict[int, int] = {}
+        for number, window in self._windows.items():
+            found = window.keys() & ordinals
+            if found:
+                self._changed.add(number)
+                settled.update({ordinal: window.pop(ordinal) for ordinal in found})
+        return settled
 
     def take(self) -> dict[int, dict[int, int]]:
         """For the next commit: the windows that have changed since the last one, as they are now; empty to delete."""

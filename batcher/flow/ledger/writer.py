@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from batcher.core.events import Committed, Observer
 from batcher.core.limit import Limit
@@ -31,9 +31,6 @@ _GATHER = 0.02
 
 
 _UNWRITTEN = "the ledger cannot be written"
-
-_Told: TypeAlias = tuple[Result, Outcome, bytes, bytes]
-"""A result, its outcome, its line, and its rejects line; nothing where it has none."""
 # Members of an Enum are looked up in its class each time, for some hundred instructions.
 _DELIVERED, _UNSENT = Outcome.DELIVERED, Outcome.UNSENT
 
@@ -81,9 +78,11 @@ class LedgerWriter:
         self._limit = limit
         self._windows = Windows(store.windows())
         self._pace = Pace(clock(), limit.most)
-        self._ended: list[_Told] = []
+        self._next = Commit()
+        self._ended: list[Result] = []
+        self._undelivered: list[Result] = []
         self._declared: list[Job] = []
-        self._size = 0
+        self._count = self._size = 0
         self._moves: list[Move] = []
         self._moving: list[asyncio.Future[Moved]] = []
         self._under_way: tuple[Future[None], _Batch] | None = None
@@ -101,7 +100,7 @@ class LedgerWriter:
     @property
     def uncommitted(self) -> int:
         """Results that wait for a commit."""
-        return len(self._ended)
+        return self._count
 
     # Intents
 
@@ -128,7 +127,7 @@ class LedgerWriter:
 
     def retract(self, job: Job) -> None:
         """*job* was not sent, or turned away unread, and will wait: it is not doubtful while it does."""
-        self._windows.settle(job.ordinal)
+        self._windows.settle({job.ordinal})
         job.declared = False
         self._something.set()
 
@@ -155,15 +154,23 @@ class LedgerWriter:
 
     def put(self, result: Result, size: int) -> None:
         """Take a result."""
-        outcome, line, reject = result.outcome, b"", b""
-        # Made now: should that fail, no other result is lost with it.
+        outcome, commit = result.outcome, self._next
         if outcome is _DELIVERED:
-            line = result.to_json()
-        elif not result.standing and outcome is not _UNSENT:
-            line, reject = result.to_json(), result.to_reject()
-        if not self._ended:
+            commit.results.append(result.to_json())
+            self._ended.append(result)
+        elif outcome is _UNSENT:
+            # No final outcome: the ledger knows such a record by knowing nothing of it.
+            self._windows.settle({result.ordinal})
+        elif not result.standing:
+            line, reject = result.to_json(), result.to_reject()  # should that fail, nothing is told of it
+            commit.results.append(line)
+            commit.rejects.append(reject)
+            commit.rejects_of.append(result.ordinal)
+            self._ended.append(result)
+            self._undelivered.append(result)
+        if not self._count:
             self._something.set()
-        self._ended.append((result, outcome, line, reject))
+        self._count += 1
         self._size += size
 
     def finish(self) -> None:
@@ -200,7 +207,7 @@ class LedgerWriter:
     async def _keep(self, thread: ThreadPoolExecutor, projecting: Projecting) -> None:
         """Commit until all is in the ledger."""
         finished = False
-        while not finished or self._ended or self._declared:
+        while not finished or self._count or self._declared:
             await self._something.wait()
             await self._gather()
             finished = self._finished
@@ -214,7 +221,7 @@ class LedgerWriter:
             self._under_way = None
             now = self._clock()
             self._pace.committed(now - began, now)
-            self._observer.notice(Committed(now - began, len(batch.commit.records)))
+            self._observer.notice(Committed(now - began, len(batch.commit.results)))
             for job in batch.declared:
                 job.declared = True
             self._project(projecting, batch)
@@ -238,7 +245,7 @@ class LedgerWriter:
         self._urgent.clear()
 
     def _take(self) -> _Batch:
-        commit = self._settle(self._ended)
+        commit = self._settle()
         commit.moves = self._moves
         self._windows.adopt({move.ordinal: move.hash for move in self._moves if move.sent})
         # Windows go to the thread as they are now: they may change while they are being written.
@@ -248,29 +255,24 @@ class LedgerWriter:
             self._told = accounted, limit
             commit.accounted, commit.limit = accounted, limit
         commit.reading, commit.account = self.reading(), self.account()
-        batch = _Batch(commit, self._declared, len(self._ended), self._size, self._moving)
-        self._ended, self._declared, self._size = [], [], 0
+        batch = _Batch(commit, self._declared, self._count, self._size, self._moving)
+        self._declared, self._count, self._size = [], 0, 0
         self._moves, self._moving = [], []
         return batch
 
-    def _settle(self, ended: Sequence[_Told]) -> Commit:
-        """Settle the intents of records that have *ended*, but for those that are to stand; what is to be kept."""
-        commit = Commit()
-        settled = [told for told in ended if told[1] is _DELIVERED or not told[0].standing]
-        ordinals = [result.ordinal for result, _, _, _ in settled]
-        for ordinal, digest, (result, outcome, line, reject) in zip(
-            ordinals, self._windows.settle_all(ordinals), settled, strict=True
-        ):
-            if outcome is _UNSENT:
-                continue  # no final outcome: the ledger knows such a record by knowing nothing of it
-            commit.records.append((ordinal, mark(result.hash, result.line) if digest is None else digest, outcome))
-            commit.results.append(line)
-            commit.results_of.append(ordinal)
-            if outcome is not _DELIVERED:
-                commit.rejects.append(reject)
-                commit.rejects_of.append(ordinal)
-            if result.origin is not None:
-                commit.closed.append(ordinal)
+    def _settle(self) -> Commit:
+        """Settle the intents of records that have ended; what is to be kept of them."""
+        commit, ended, undelivered = self._next, self._ended, self._undelivered
+        self._next, self._ended, self._undelivered = Commit(), [], []
+        commit.results_of = [result.ordinal for result in ended]
+        commit.closed = [result.ordinal for result in ended if result.origin is not None]
+        hashes = self._windows.settle(set(commit.results_of))
+        if len(hashes) < len(ended):  # some were never declared
+            hashes = {result.ordinal: mark(result.hash, result.line) for result in ended} | hashes
+        for result in undelivered:
+            commit.records.setdefault(result.outcome, {})[result.ordinal] = hashes.pop(result.ordinal)
+        if hashes:
+            commit.records[_DELIVERED] = hashes
         return commit
 
     def _break_off(self, projecting: Projecting) -> None:
@@ -284,9 +286,9 @@ class LedgerWriter:
             else:
                 batches.append(batch)
             for job in batch.declared:  # nobody was told, so none of them was sent
-                self._windows.settle(job.ordinal)
+                self._windows.settle({job.ordinal})
         for job in self._declared:
-            self._windows.settle(job.ordinal)
+            self._windows.settle({job.ordinal})
         # What was not begun to be moved stays where it is.
         self._moves, moving, self._moving = [], self._moving, []
         batches.append(self._take())

@@ -19,8 +19,9 @@ def values_of(commit: Commit, packer: Packer) -> Values:
     """What is to be kept of *commit*; None for what it has not."""
     windows = {number: window for number, window in commit.windows.items() if window}
     settled = [number for number, window in commit.windows.items() if not window]
+    records = {outcome.value: records for outcome, records in commit.records.items()}
     return (
-        *(_json(part) for part in (windows, settled, commit.by_outcome(), commit.closed, commit.accounted)),
+        *(_json(part) for part in (windows, settled, records, commit.closed, commit.accounted)),
         None if commit.limit is None else str(commit.limit),
         *(commit.lines(packer) if commit.results or commit.rejects else _WITHOUT_LINES),
         *(commit.reading or _UNREAD),
