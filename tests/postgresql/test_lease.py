@@ -136,6 +136,16 @@ def test_after_a_restart_of_the_database_the_lease_counts(postgresql: Server) ->
     first.close()
 
 
+def test_who_ends_after_a_restart_lets_go_of_its_lease(postgresql: Server) -> None:
+    """Also where its connection is still the one of before: the next command need not wait for the lease to run out."""
+    ledger = postgresql.new_ledger(lease=300)
+    first = taken(ledger)
+    postgresql.restart()
+    first.close()
+    assert not is_written(ledger)
+    hold(ledger).close()
+
+
 def test_one_that_stands_still_in_the_midst_of_a_commit_holds_up_nobody(postgresql: Server) -> None:
     """Its transaction has locked what the heir needs: once its lease is over, its sessions are ended."""
     ledger = postgresql.new_ledger(lease=1)

@@ -122,8 +122,13 @@ class Lease:
         """Let others write."""
         self._ended.set()
         self._patience.over = True  # who ends waits for nothing
-        with self._used, contextlib.suppress(RunAborted):
-            self._session.do(self._let_go)
+        with self._used:
+            try:
+                self._session.do(self._let_go)
+            except RunAborted:
+                # It may be of before a restart, since which nothing was asked on it; then another connection does.
+                with contextlib.suppress(RunAborted):
+                    self._session.do(self._let_go)
         self._session.close()
 
     def __enter__(self) -> Self:
