@@ -130,10 +130,10 @@ class _Ran(NamedTuple):
 
     @property
     def span(self) -> Span | None:
-        if self.account is None or not self.account.timeline.slots:
+        if self.account is None or not len(self.account.timeline):
             return None
         timeline = self.account.timeline
-        return Span(timeline.slots[0].at, self.seconds, timeline.width)
+        return Span(timeline.began, self.seconds, timeline.width)
 
 
 def _history(store: Store) -> list[_Ran]:

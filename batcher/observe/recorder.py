@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from operator import sub
-from sys import intern
 from typing import NoReturn
 
 from batcher.core.events import Draining, Event, LoggedIn, Paused, Resumed
@@ -68,8 +67,7 @@ class Recorder:
         sums |= self._rested
         # The middle of what it tells of: a look that comes late still belongs to where it began.
         middle = now - seconds / 2
-        # Hundreds of slots keep dozens of columns each, so their names are not to be strings of their own.
-        kept = {intern(name): value for name, value in sums.items() if value}
+        kept = {name: value for name, value in sums.items() if value}
         self.timeline.add(middle - tally.started, tally.wall_time(middle), kept)
         self._seen, self._rested = now, {}
 

@@ -22,8 +22,10 @@ column of a slot                sum of
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple, Self
 
 from batcher.core.latency import BOUNDS
@@ -87,9 +89,11 @@ class Slot:
 class Timeline:
     """Slots of a run, or of several runs one after another.
 
+    They are held column by column, as numbers of the machine: hundreds of slots of dozens of columns are a quarter of a
+    megabyte so. As objects they take seven times as much, and a run would need more memory the longer it lasts.
+
     Attributes:
         width: seconds of running that a slot stands for.
-        slots: from the run's beginning on, without a gap.
         marks: in the order in which they came, at most ``MARKS``.
         marks_left_out: how many there were besides.
     """
@@ -97,9 +101,28 @@ class Timeline:
     def __init__(self, most: int = SLOTS) -> None:
         self._most = most
         self.width = WIDTH
-        self.slots: list[Slot] = []
+        self._at = array("d")
+        self._columns: dict[str, array[float]] = {}
         self.marks: list[Mark] = []
         self.marks_left_out = 0
+
+    def __len__(self) -> int:
+        """How many slots there are."""
+        return len(self._at)
+
+    @property
+    def slots(self) -> list[Slot]:
+        """The slots, from the run's beginning on, without a gap."""
+        columns = self._columns.items()
+        return [
+            Slot(at, {name: column[index] for name, column in columns if column[index]})
+            for index, at in enumerate(self._at)
+        ]
+
+    @property
+    def began(self) -> float:
+        """When the first slot began, in seconds since 1970."""
+        return self._at[0]
 
     def add(self, elapsed: float, at: float, sums: Mapping[str, float]) -> None:
         """Add *sums* to the slot of an instant.
@@ -112,9 +135,9 @@ class Timeline:
         while elapsed >= self.width * self._most:
             self._widen()
         index = int(elapsed / self.width)
-        while len(self.slots) <= index:
-            self.slots.append(Slot(at - elapsed + len(self.slots) * self.width))
-        self.slots[index].add(sums)
+        while len(self._at) <= index:
+            self._append(at - elapsed + len(self._at) * self.width)
+        self._add(index, sums)
 
     def mark(self, mark: Mark) -> None:
         """Note that something happened."""
@@ -125,31 +148,49 @@ class Timeline:
 
     def total(self, column: str) -> float:
         """The sum of a column over all slots."""
-        return sum(slot.sums.get(column, 0) for slot in self.slots)
+        return sum(self._columns.get(column, ()))
+
+    def _append(self, at: float) -> None:
+        self._at.append(at)
+        for column in self._columns.values():
+            column.append(0.0)
+
+    def _add(self, index: int, sums: Mapping[str, float]) -> None:
+        for name, value in sums.items():
+            column = self._columns.get(name)
+            if column is None:
+                column = self._columns[name] = array("d", bytes(self._at.itemsize * len(self._at)))
+            column[index] += value
 
     def _widen(self) -> None:
         self.width *= 2
-        pairs = [self.slots[index : index + 2] for index in range(0, len(self.slots), 2)]
-        for first, *second in pairs:
-            for other in second:
-                first.add(other.sums)
-        self.slots = [pair[0] for pair in pairs]
+        self._at = self._at[::2]
+        for name, column in self._columns.items():
+            pairs = zip_longest(column[::2], column[1::2], fillvalue=0.0)
+            self._columns[name] = array("d", (first + second for first, second in pairs))
 
     def to_json(self) -> dict[str, object]:
         """Column by column: ``at`` of each slot, ``columns`` by name, ``marks``; times to a millisecond."""
-        columns: dict[str, list[float]] = {}
-        for index, slot in enumerate(self.slots):
-            for name, value in slot.sums.items():
-                if name not in columns:
-                    columns[name] = [0] * len(self.slots)
-                columns[name][index] = value if type(value) is int else round(value, 3)
         return {
             "width": self.width,
-            "at": [round(slot.at, 3) for slot in self.slots],
-            "columns": dict(sorted(columns.items())),
+            "at": [round(at, 3) for at in self._at],
+            "columns": {
+                name: [int(value) if value.is_integer() else round(value, 3) for value in column]
+                for name, column in sorted(self._columns.items())
+            },
             "marks": [[round(mark.elapsed, 3), round(mark.at, 3), mark.kind, mark.text] for mark in self.marks],
             "marks_left_out": self.marks_left_out,
         }
+
+    @classmethod
+    def of(cls, width: float, slots: Iterable[Slot]) -> Self:
+        """One that has these *slots*, of this *width* in seconds, and no marks."""
+        timeline = cls()
+        timeline.width = width
+        for index, slot in enumerate(slots):
+            timeline._append(slot.at)
+            timeline._add(index, slot.sums)
+        return timeline
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Self:
@@ -160,11 +201,10 @@ class Timeline:
         """
         timeline = cls()
         timeline.width = float(told["width"])
-        timeline.slots = [Slot(float(at)) for at in told["at"]]
-        for name, values in told["columns"].items():
-            for slot, value in zip(timeline.slots, values, strict=True):
-                if value:
-                    slot.sums[name] = value
+        timeline._at = array("d", told["at"])
+        timeline._columns = {name: array("d", values) for name, values in told["columns"].items()}
+        if any(len(column) != len(timeline) for column in timeline._columns.values()):
+            raise ValueError("columns of different length")
         timeline.marks = [Mark(*mark) for mark in told["marks"]]
         timeline.marks_left_out = int(told["marks_left_out"])
         return timeline
@@ -175,18 +215,18 @@ class Timeline:
 
         Each run begins with a slot of its own and, where there are several, with a mark.
         """
-        runs = [timeline for timeline in timelines if timeline.slots]
+        runs = [timeline for timeline in timelines if len(timeline)]
         joined = cls()
         joined.width = max((run.width for run in runs), default=WIDTH)
         begin = 0.0
         for number, run in enumerate(runs, 1):
             if len(runs) > 1:
-                joined.mark(Mark(begin, run.slots[0].at, "run", f"run {number} began"))
+                joined.mark(Mark(begin, run.began, "run", f"run {number} began"))
             for index, slot in enumerate(run.slots):
                 joined.add(begin + index * run.width, slot.at, slot.sums)
             for mark in run.marks:
                 joined.mark(mark._replace(elapsed=begin + mark.elapsed))
             joined.marks_left_out += run.marks_left_out
-            begin += len(run.slots) * run.width
+            begin += len(run) * run.width
             begin = math.ceil(begin / joined.width) * joined.width
         return joined

@@ -51,34 +51,33 @@ class Together:
         width = max((span.width for span in ordered), default=WIDTH)
         while _slots(times, width) > SLOTS and width < self.seconds:
             width *= 2
-        self._timeline = Timeline()
-        self._timeline.width = width
+        self._width = width
+        self._slots: list[Slot] = []
         self._stretches: list[_Stretch] = []
         for begin, end in times:
-            first = len(self._timeline.slots)
-            self._stretches.append(_Stretch(begin, end, first))
+            self._stretches.append(_Stretch(begin, end, len(self._slots)))
             count = _slots([(begin, end)], width)
-            self._timeline.slots += [Slot(begin + number * width) for number in range(count)]
+            self._slots += [Slot(begin + number * width) for number in range(count)]
         self._marks: list[Mark] = []
+        self._marks_left_out = 0
 
     def add(self, name: str, runs: Iterable[Timeline]) -> None:
         """Add the *runs* of the shard of that *name*, the first one first."""
-        width = self._timeline.width
         sums: dict[int, Slot] = {}
         for number, run in enumerate(runs, 1):
-            if not run.slots:
+            if not len(run):
                 continue
-            begin = run.slots[0].at
+            begin = run.began
             for index, slot in enumerate(run.slots):
                 # Where the middle of a slot lies, most of it does.
-                place = int(self._elapsed(begin + (index + 0.5) * run.width) / width)
+                place = int(self._elapsed(begin + (index + 0.5) * run.width) / self._width)
                 sums.setdefault(place, Slot(0.0)).add(slot.sums)
             self._mark(Mark(0.0, begin, "run", f"run {number} began"), name)
             for mark in run.marks:
                 self._mark(mark, name)
-            self._timeline.marks_left_out += run.marks_left_out
+            self._marks_left_out += run.marks_left_out
         for place, found in sums.items():
-            slot = self._timeline.slots[place]
+            slot = self._slots[place]
             _weigh(found)
             most = {column: max(slot.sums.get(column, 0), found.sums.get(column, 0)) for column in _BY_TIME}
             slot.add(found.sums)
@@ -86,10 +85,11 @@ class Together:
 
     def timeline(self) -> Timeline:
         """All that was added, with the marks in the order of their time."""
+        timeline = Timeline.of(self._width, self._slots)
+        timeline.marks_left_out = self._marks_left_out
         for mark in sorted(self._marks, key=lambda mark: mark.at):
-            self._timeline.mark(mark)
-        self._marks = []
-        return self._timeline
+            timeline.mark(mark)
+        return timeline
 
     def _mark(self, mark: Mark, name: str) -> None:
         elapsed = self._elapsed(mark.at)
@@ -99,7 +99,7 @@ class Together:
         """Where an instant of the day lies on the common axis; within the stretch that began last before it."""
         number = max(0, bisect_right(self._stretches, at, key=lambda stretch: stretch.begin) - 1)
         begin, end, first = self._stretches[number]
-        width = self._timeline.width
+        width = self._width
         last = first + _slots([(begin, end)], width) - 0.5
         return min(first + max(0.0, at - begin) / width, last) * width
 
