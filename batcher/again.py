@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os.path
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import NamedTuple
 
 from batcher.errors import SettingsError
 from batcher.flow.ledger.address import Address, is_database, ledger_name
@@ -19,8 +19,7 @@ _SQLITE = b"SQLite format 3\0"
 """The first bytes of a ledger, which is a database of SQLite: https://www.sqlite.org/fileformat.html."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """Records are submitted once more.
 
     Attributes:

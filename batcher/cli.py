@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from batcher.commands import CHECK, DEMO, REPORT, RESUBMIT, RESULTS, SANDBOX, SETTLE, STATUS, SUBMIT, VERIFY
 from batcher.config import READABLE, Gathered, gather, shown
@@ -59,8 +58,7 @@ def _exit_code(error: BatcherError) -> int:
     return USAGE if isinstance(error, SettingsError) else PROBLEM_IN_PROGRAM
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What the command line asks for, ready to be done.
 
     Attributes:

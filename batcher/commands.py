@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batcher.options import Option
 from batcher.options.kinds import Kind, duration, optional, whole
@@ -13,8 +13,7 @@ from batcher.settings import CONFIGURATION, OPTIONS, OUTPUT
 PROGRAM = "veetro-batch"
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(NamedTuple):
     """An argument without a value: there or not."""
 
     name: str
@@ -22,8 +21,7 @@ class Switch:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One thing that the program does.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batcher.core.verdict import Outcome
 from batcher.errors import OutputFailed
@@ -18,8 +18,7 @@ from batcher.flow.ledger.store import Store
 from batcher.flow.ledger.writer import LedgerWriter
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """An open ledger.
 
     Attributes:

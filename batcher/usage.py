@@ -6,8 +6,8 @@ import argparse
 import shutil
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from batcher import __version__
 from batcher.commands import COMMANDS, PROGRAM, RESUBMIT, SETTLE, SHOW_CONFIG, SUBMIT, Command, Switch
@@ -19,8 +19,7 @@ from batcher.options.kinds import SWITCH
 from batcher.settings import OPTIONS
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """A command line, taken apart but not yet judged.
 
     Attributes:

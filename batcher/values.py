@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 _LEAST = 4
@@ -12,8 +13,7 @@ _SECRETS = 100
 """So many secrets are hidden, the latest: a run of a night may log in again and again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """So many records, or so many of each hundred.
 
     Attributes:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from lxml import etree
@@ -74,8 +73,7 @@ class Matcher:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(NamedTuple):
     """An element of the answer's sample: its children, or its type where it is a leaf. *tag* has the namespace."""
 
     tag: str

@@ -13,10 +13,9 @@ import json
 import re
 from calendar import monthrange
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from batcher.core.quick import Usual
 from batcher.errors import RecordError, TemplateError
@@ -25,8 +24,7 @@ _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _QUOTE_AT_MOST = 60
 
 
-@dataclass(frozen=True, slots=True)
-class LeafType:
+class LeafType(NamedTuple):
     """One type of leaf.
 
     Attributes:

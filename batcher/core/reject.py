@@ -5,9 +5,8 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,8 +18,7 @@ _RECORD = re.compile(rb'(?<!\\)"record"\s*:\s*')
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """What a rejects line says.
 
     Attributes:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -171,8 +172,7 @@ def _accept(answer: Answer) -> Judgement:
     return tuple.__new__(Judgement, accepted)  # as Judgement(…), which costs four times as much
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(NamedTuple):
     """A SOAP fault: *code* without prefix, in the words of SOAP 1.1 or 1.2 as it came, and its *text*."""
 
     code: str

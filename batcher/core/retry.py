@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from batcher.core.sessions import Refusal
 from batcher.core.verdict import Judgement, Outcome, Problem, Verdict
@@ -24,8 +24,7 @@ _AT_ONCE = frozenset({Refusal.OUTDATED, Refusal.LOST, Refusal.USELESS})  # a new
 _COSTLY = frozenset({Verdict.REFUSED, Verdict.FAULTED, Verdict.UNCERTAIN})
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What the operator allows.
 
     Attributes:

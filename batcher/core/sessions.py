@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 _MANY = 10
 """So many times as many accepted as refused records tell poison records from a session that was lost."""
@@ -30,8 +31,7 @@ class Refusal(Enum):
     """The record is refused for itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """That a record was refused for want of a session: in which *session*, and when (*at*)."""
 
     session: int

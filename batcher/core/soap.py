@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XSD = "http://www.w3.org/2001/XMLSchema"
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>'
 
 
-@dataclass(frozen=True, slots=True)
-class Soap:
+class Soap(NamedTuple):
     """One version.
 
     Attributes:

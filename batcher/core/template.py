@@ -7,7 +7,6 @@ lxml parses it once, at start; no tree is built per record.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lxml import etree
@@ -22,16 +21,14 @@ MAX_ENVELOPE = 4096 * 1024
 """Bytes that ASP.NET takes by default (``maxRequestLength`` 4096 KB); more get a fault or IIS's 404 page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """One value of a body: its element's local name, which is the record's field, and its type."""
 
     name: str
     type: LeafType
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An operation's file, read: the bodies and what is known of the operation.
 
     Attributes:
@@ -47,8 +44,8 @@ class Operation:
 
     name: str
     action: str
-    request: etree._Element = field(repr=False)
-    response: etree._Element = field(repr=False)
+    request: etree._Element
+    response: etree._Element
     leaves: tuple[Leaf, ...]
     creates_when_zero: str | None = None
     order_by: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -69,8 +68,7 @@ IN_DOUBT_KINDS = ("timeout", "connection_lost", "unreadable_reply", "gateway", "
 UNSENT_KINDS = ("interrupted", "outage", "stopped", "order")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Why a record was not delivered, or an attempt not accepted.
 
     Attributes:

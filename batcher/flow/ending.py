@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 INTERRUPTED, STOPPED = 6, 5
 """Exit codes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """Why a run ends before its input does: an exit code, and the reason for people."""
 
     exit_code: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """Seconds: how long an outage may last, and how long what is in flight may take once reading has stopped."""
 
     max_outage: float

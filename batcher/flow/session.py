@@ -7,8 +7,7 @@ or else says why not, at HTTP status 200.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,8 +25,7 @@ from batcher.values import Secret
 HEADER = "VeetroSession"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """Who logs in."""
 
     email: str

@@ -8,8 +8,8 @@ all else is libpq's, which also takes what is left out from the environment (``P
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from batcher.core.fingerprint import display_name
@@ -28,8 +28,7 @@ def is_database(ledger: str) -> bool:
     return _SCHEME.match(ledger) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Which ledger in which database.
 
     Attributes:
@@ -97,14 +96,14 @@ class Address:
     @property
     def place(self) -> str:
         """Which ledger it is, the same however it is written."""
-        return replace(self, lease=_LEASE_S).text(shown_for="")
+        return self._replace(lease=_LEASE_S).text(shown_for="")
 
 
 def of_shard(ledger: str, shard: str | None) -> str:
     """The ledger of *shard*, ``I/N``, where *ledger* is in a database and names none itself; else as it is."""
     if shard is None or not is_database(ledger):
         return ledger
-    return ledger if names_shard(ledger) else replace(Address.read(ledger), shard=shard).text()
+    return ledger if names_shard(ledger) else Address.read(ledger)._replace(shard=shard).text()
 
 
 def names_shard(ledger: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from yarl import URL
@@ -16,8 +16,7 @@ from yarl import URL
 from batcher.errors import SettingsError
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(NamedTuple):
     """An HTTP proxy.
 
     Attributes:

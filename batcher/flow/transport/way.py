@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import hdrs
 from yarl import URL
@@ -16,8 +16,7 @@ from batcher.flow.transport.seam import Route
 from batcher.flow.transport.tls import tls_context
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """What a Route comes to.
 
     Attributes:

@@ -6,7 +6,6 @@ else, it means the present one.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from batcher.errors import LedgerRefused, SettingsError
@@ -109,8 +108,8 @@ def members_of(db: Connection, address: Address, *, empty: bool = False) -> list
 
 
 def _address(address: Address, row: Row) -> Address:
-    shown = Address.read(of_shard(replace(address, shard=None).text(), row.shard or None))
-    return replace(shown, division=row.division if row.closed else address.division)
+    shown = Address.read(of_shard(address._replace(shard=None).text(), row.shard or None))
+    return shown._replace(division=row.division if row.closed else address.division)
 
 
 def _find(db: Connection, name: str, shard: str | None, division: int | None) -> list[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import psycopg
@@ -77,7 +76,7 @@ def in_the_way(db: Connection, ledger: int) -> Standing | None:
 
 
 def _is_any_live(db: Connection, address: Address) -> bool:
-    found = matching(db, address) or matching(db, replace(address, shard=None, division=None))
+    found = matching(db, address) or matching(db, address._replace(shard=None, division=None))
     return any(standing(db, row.id).live for row in found)
 
 
