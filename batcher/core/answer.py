@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -145,7 +145,9 @@ class _Shape:
             expression = f"{opening}(?: ?/>|></{name}>)"
             self._pieces = ["{}"]
         whole = f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>{_BLANK}*"
-        self._match = re.compile(whole.encode()).fullmatch
+        self._expression = whole.encode()
+        # Compiled for the first answer: so long it keeps no request waiting.
+        self._match: Callable[[bytes], re.Match[bytes] | None] | None = None
         self._key = key
         self._layouts: dict[tuple[bool, ...], Layout] = {}
         self._learned = 0
@@ -155,6 +157,8 @@ class _Shape:
         last = self._last
         if last is not None and (answer := last.pour(body)) is not None:
             return answer
+        if self._match is None:
+            self._match = re.compile(self._expression).fullmatch
         found = self._match(body)
         if found is None:
             return None

@@ -13,7 +13,7 @@ from lxml import etree
 
 from batcher.core.layout import Field, Layouts
 from batcher.core.leaf import LeafType, did_you_mean, leaf_type
-from batcher.core.quick import Place, compile_quick
+from batcher.core.quick import Place, Quick, compile_quick
 from batcher.core.soap import Soap
 from batcher.errors import RecordError, SettingsError, TemplateError
 
@@ -153,7 +153,8 @@ class Template:
         self._compile(operation.request, None)
         self._parts[-1] += soap.closing()
         self._quoted = sum(slot.quoted for slot in self._slots)
-        self._quick = compile_quick(tuple(self._places()), self._parts[-1])
+        self._begun = False
+        self._compiled: Quick | None = None
 
     def layouts(self) -> Layouts:
         """What makes envelopes of lines without parsing them; it has learned nothing yet."""
@@ -168,13 +169,21 @@ class Template:
             RecordError: the values make no correct envelope. Fields are looked at in the order of the sample, unknown
                 ones first; ``line`` is left 0.
         """
-        text, strings = self._quick(values, plain) or self._render_carefully(values)
+        # To compile the quick way takes a while, and the first record is to be sent soon.
+        quick = self._quick(values, plain) if self._begun else None
+        self._begun = True
+        text, strings = quick or self._render_carefully(values)
         envelope = text.encode()
         if len(envelope) > MAX_ENVELOPE:
             raise RecordError(
                 "envelope_too_large", f"its envelope has {len(envelope)} bytes, over {MAX_ENVELOPE} (4096 KiB)"
             )
         return envelope, strings
+
+    def _quick(self, values: Mapping[str, Any], plain: bool) -> tuple[str, int] | None:  # noqa: FBT001 - as a Quick
+        if self._compiled is None:
+            self._compiled = compile_quick(tuple(self._places()), self._parts[-1])
+        return self._compiled(values, plain)
 
     def _render_carefully(self, values: Mapping[str, Any]) -> tuple[str, int]:
         """The same from leaf to leaf, whatever the values are; as text."""

@@ -91,6 +91,7 @@ def test_moulds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     texts = ("VeetroType", "VeetroIDStr", "Source", "SyncIdentifier", "SourceType", "SourceName", "ApplyValues")
     matcher = Matcher(SET_RECORD, SOAP_11, KEY)
+    assert matcher.match(with_value()) is not None  # the shape's own expression is compiled with that
     monkeypatch.setattr(re, "compile", count)
     for number in range(2 ** len(texts)):
         nulls = {name: None for bit, name in enumerate(texts) if number >> bit & 1}
