@@ -240,6 +240,20 @@ def test_a_new_file_is_filled_piece_by_piece(tmp_path: Path, ledger: str) -> Non
     assert results.stat().st_size == 40 * 500_000
 
 
+def test_lines_are_written_piece_by_piece(tmp_path: Path, ledger: str) -> None:
+    """Many lines and long ones arrive as they are, and no buffer holds all of them."""
+    lines = [b"%d\n" % number * (1 + number % 7 * 3000) for number in range(500)] + [b"x" * 300_000 + b"\n"]
+    results = tmp_path / "results"
+    with opened(ledger, create=True) as store, closing(Projection(store, str(results), None)) as projected:
+        tracemalloc.start()
+        try:
+            projected.write(lines, [])
+            assert tracemalloc.get_traced_memory()[1] < 500_000 < sum(map(len, lines)) / 20
+        finally:
+            tracemalloc.stop()
+    assert results.read_bytes() == b"".join(lines)
+
+
 def test_files_are_their_owner_s_alone(tmp_path: Path, ledger: str) -> None:
     """New ones, and those that were not."""
     filled(ledger, 3, 1000)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import pathlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from batcher.flow.ledger.rows import Kind
 from batcher.flow.ledger.store import Store
@@ -22,6 +22,17 @@ _PIECE = 64 << 10
 """Bytes written at once: what a pipe holds, so that one who still reads is told from one who has stopped."""
 _COMPARED = 64 << 10
 """Bytes before the end of what is accounted for by which a file is known for the one that was left."""
+
+
+def _pieces(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """All bytes of *lines*, at most ``_PIECE`` at a time: a buffer for all would be large, and of any size."""
+    first, size = 0, 0
+    for end, line in enumerate(lines, 1):
+        size += len(line)
+        if size >= _PIECE or end == len(lines):
+            piece = lines[first] if end == first + 1 else b"".join(lines[first:end])
+            yield from (piece[at : at + _PIECE] for at in range(0, size, _PIECE))
+            first, size = end, 0
 
 
 class Projection:
@@ -73,9 +84,8 @@ class Projection:
         """
         for kind, lines in (("results", results), ("rejects", rejects)):
             if lines and kind in self._outputs:
-                whole = b"".join(lines)
-                for at in range(0, len(whole), _PIECE):
-                    self._outputs[kind].write(whole[at : at + _PIECE])
+                for piece in _pieces(lines):
+                    self._outputs[kind].write(piece)
                     self.taken += 1
 
     def accounted(self) -> dict[str, int]:
