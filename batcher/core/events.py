@@ -29,6 +29,7 @@ class AttemptEnded(NamedTuple):
         request_bytes: of the envelope, 0 where nothing left us.
         response_bytes: of the answer's body, decompressed.
         ordinal: the record's number among all of the run, which line numbers of several inputs are not.
+        input: the name of the record's input, where there are several.
     """
 
     line: int
@@ -38,15 +39,20 @@ class AttemptEnded(NamedTuple):
     request_bytes: int
     response_bytes: int
     ordinal: int
+    input: str | None = None
 
 
 class RetryScheduled(NamedTuple):
-    """A record will be sent again; *reason* is the verdict of its last attempt, *delay* in seconds."""
+    """A record will be sent again; *reason* is the verdict of its last attempt, *delay* in seconds.
+
+    *line*, *ordinal* and *input* are those of ``AttemptEnded``.
+    """
 
     line: int
     reason: Verdict
     delay: float
     ordinal: int
+    input: str | None = None
 
 
 class RecordEnded(NamedTuple):

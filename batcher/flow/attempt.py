@@ -67,4 +67,7 @@ class Attempts:
     def _tell(self, job: Job, judgement: Judgement, answer: Answer | None, seconds: float) -> None:
         sent = 0 if judgement.verdict is Verdict.NOT_SENT else len(job.record.envelope)
         status, received = (None, 0) if answer is None else (answer.status, len(answer.body))
-        self._observer.notice(AttemptEnded(job.line.number, judgement, status, seconds, sent, received, job.ordinal))
+        line = job.line
+        self._observer.notice(
+            AttemptEnded(line.number, judgement, status, seconds, sent, received, job.ordinal, line.input)
+        )

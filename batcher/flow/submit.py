@@ -247,7 +247,8 @@ class Submitter:
         )
         job.tried_at = self._clock()
         if isinstance(step, Again):
-            self._observer.notice(RetryScheduled(job.line.number, judgement.verdict, step.delay, job.ordinal))
+            line = job.line
+            self._observer.notice(RetryScheduled(line.number, judgement.verdict, step.delay, job.ordinal, line.input))
         return step
 
     def _trip(self, job: Job, judgement: Judgement) -> None:

@@ -42,8 +42,9 @@ class EventLog:
     def notice(self, event: Event, /) -> None:
         """Log *event*, unless it comes with every record."""
         match event:
-            case RetryScheduled(line, reason, delay):
-                log_event(logging.DEBUG, "retry_scheduled", line=line, reason=reason.value, delay=round(delay, 3))
+            case RetryScheduled(line, reason, delay, _, source):
+                facts = {"line": line, "input": source, "reason": reason.value, "delay": round(delay, 3)}
+                log_event(logging.DEBUG, "retry_scheduled", **facts)
             case LimitChanged(limit):
                 log_event(logging.DEBUG, "limit_changed", limit=limit)
             case Paused(reason, detail, seconds):

@@ -78,9 +78,9 @@ class Problems:
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], Group] = {}
 
-    def attempt(self, line: int, problem: Problem) -> None:
-        """An attempt for the record of *line* ended in *problem*."""
-        self._group(line, None, problem).attempts += 1
+    def attempt(self, line: int, source: str | None, problem: Problem) -> None:
+        """An attempt for the record of *line*, of the input *source* where there are several, ended in *problem*."""
+        self._group(line, source, problem).attempts += 1
 
     def record(self, result: Result, problem: Problem) -> None:
         """A record ended in *problem*, for good."""

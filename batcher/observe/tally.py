@@ -228,14 +228,14 @@ class Tally:
         self.input_bytes += event.size
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        line, judgement, status, seconds, request_bytes, response_bytes, ordinal = event
+        line, judgement, status, seconds, request_bytes, response_bytes, ordinal, source = event
         self.attempt_seconds[judgement.verdict].observe(seconds)
         self.request_bytes += request_bytes
         self.response_bytes += response_bytes
         if status is not None:
             self.http_responses[_CODES.get(status, "other")] += 1
         if judgement.problem is not None:
-            self.problems.attempt(line, judgement.problem)
+            self.problems.attempt(line, source, judgement.problem)
             if judgement.problem.fault_code is not None:
                 self._fault(ordinal, judgement.problem.fault_code, judgement)
 

@@ -8,6 +8,7 @@ import sys
 from hashlib import blake2b
 
 from batcher.sandbox import Sandbox
+from tests.e2e.conftest import StartSandbox
 from tests.e2e.program import COMMAND, ROOT, Program, lines, many, read_lines, record
 
 if sys.version_info >= (3, 14):
@@ -79,6 +80,20 @@ def test_several_inputs_are_told_apart(program: Program, sandbox: Sandbox) -> No
         ("two.gz", 2, "S-3"),
     ]
     assert all(list(entry)[:2] == ["line", "input"] for entry in done.results)
+
+
+def test_a_retry_names_its_input(program: Program, start_sandbox: StartSandbox) -> None:
+    """With several inputs a line number alone would send people to the wrong file, also where all ends well."""
+    service = start_sandbox(faults={"deadlock": 0.3})
+    for name, first in (("one.ndjson", 100), ("two.ndjson", 200)):
+        (program.directory / name).write_bytes(lines(*(record(first + number) for number in range(20))))
+    log = ("--log-level=debug", "--log-format=json", "--progress=off")
+    done = program.run("one.ndjson", "two.ndjson", "--endpoint", service.url, "--max-attempts=40", *log)
+    told = [json.loads(line) for line in done.err.splitlines()]
+    retried = {(entry["input"], entry["line"]) for entry in told if entry["event"] == "retry_scheduled"}
+    assert (done.code, done.outcomes) == (0, {"delivered": 40})
+    assert {(entry["input"], entry["line"]) for entry in done.results if entry["attempts"] > 1} == retried
+    assert len({name for name, _ in retried}) == 2
 
 
 def test_compressed_standard_input(program: Program, sandbox: Sandbox) -> None:

@@ -28,7 +28,7 @@ from batcher.observe.observers import Observers
 from batcher.observe.tally import Tally
 
 RARE: list[Event] = [
-    RetryScheduled(7, Verdict.FAULTED, 0.12345, 7),
+    RetryScheduled(7, Verdict.FAULTED, 0.12345, 7, "b.ndjson"),
     LimitChanged(32),
     Paused("outage", "connection\nrefused", None),
     Paused("throttled", "503", 2.04),
@@ -67,7 +67,14 @@ def test_rare_events_become_json_lines() -> None:
     told = [orjson.loads(line) for line in logged(RARE, level="debug", style="json")]
     assert all(line.pop("time").endswith("Z") for line in told)
     assert told == [
-        {"level": "debug", "event": "retry_scheduled", "line": 7, "reason": "faulted", "delay": 0.123},
+        {
+            "level": "debug",
+            "event": "retry_scheduled",
+            "line": 7,
+            "input": "b.ndjson",
+            "reason": "faulted",
+            "delay": 0.123,
+        },
         {"level": "debug", "event": "limit_changed", "limit": 32},
         {"level": "warning", "event": "paused", "reason": "outage", "detail": "connection refused"},
         {"level": "warning", "event": "paused", "reason": "throttled", "seconds": 2.0, "detail": "503"},

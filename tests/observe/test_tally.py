@@ -174,6 +174,13 @@ def test_a_problem_names_its_input(tally: Tally) -> None:
     assert tally.problems.top(1)[0].example.where == "line 1,234 of b.ndjson"
 
 
+def test_a_problem_of_attempts_alone_names_its_input(tally: Tally) -> None:
+    """The record may be delivered in the end, so that no result line ever names it."""
+    tally.notice(attempt(17, Verdict.FAULTED)._replace(input="b.ndjson"))
+    group = tally.problems.top(1)[0]
+    assert (group.attempts, group.records, group.example.where) == (1, 0, "line 17 of b.ndjson")
+
+
 def test_problems_are_bounded(tally: Tally) -> None:
     """A service that never says the same twice fills 200 groups and an ``other`` for each kind; none is lost."""
     words = [f"{first}{second}" for first in "abcdefghijklmnopqrst" for second in "abcdefghijklmnopqrst"]
