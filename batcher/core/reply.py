@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
 
 from lxml import etree
 
@@ -172,7 +171,8 @@ def _accept(answer: Answer) -> Judgement:
     return tuple.__new__(Judgement, accepted)  # as Judgement(…), which costs four times as much
 
 
-class _Fault(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Fault:
     """A SOAP fault: *code* without prefix, in the words of SOAP 1.1 or 1.2 as it came, and its *text*."""
 
     code: str
