@@ -6,7 +6,9 @@ import os
 import stat
 import sys
 import time
+from collections.abc import Sequence
 
+from batcher.core.fingerprint import input_name
 from batcher.errors import OutputFailed, SettingsError
 from batcher.flow.output import LineFile
 from batcher.flow.sink import FileSink
@@ -18,7 +20,7 @@ def open_outputs(settings: Settings) -> tuple[FileSink, dict[str, str]]:
 
     Raises:
         OutputFailed: one cannot be opened.
-        SettingsError: one is an input by another name.
+        SettingsError: one is an input by another name, or two inputs are one.
     """
     files = name_outputs(settings)
     sink = FileSink(
@@ -33,7 +35,7 @@ def name_outputs(settings: Settings) -> dict[str, str]:
 
     Raises:
         OutputFailed: standard output is meant, and closed.
-        SettingsError: one is an input by another name.
+        SettingsError: one is an input by another name, or two inputs are one.
     """
     results = settings.results
     if results == "-" and sys.stdout is None:
@@ -45,8 +47,8 @@ def name_outputs(settings: Settings) -> dict[str, str]:
 
 
 def _refuse_inputs(settings: Settings) -> None:
-    """No file is written while it is read, whatever names lead to it: a link, or a redirection of the shell."""
-    inputs = {_identity(0 if path == "-" else path): path for path in settings.inputs}
+    """No file is read twice, or written while it is read, by whatever name: a link, or a redirection of the shell."""
+    inputs = _different_inputs(settings.inputs)
     for option, path in (
         ("--results", settings.results),
         ("--rejects", settings.rejects),
@@ -61,6 +63,25 @@ def _refuse_inputs(settings: Settings) -> None:
         if same is not None:
             problem = f"{path} is the same file as INPUT {same}, which would be lost"
             raise SettingsError(option, problem, "give it a path of its own")
+
+
+def _different_inputs(paths: Sequence[str]) -> dict[tuple[int, ...] | str, str]:
+    """The name of each input, by what it is.
+
+    One that is given twice would be sent twice, and no name would tell the result lines of the two readings apart.
+
+    Raises:
+        SettingsError: two names lead to one file or object.
+    """
+    inputs: dict[tuple[int, ...] | str, str] = {}
+    for path in paths:
+        what = _identity(0 if path == "-" else path) or path
+        if what in inputs:
+            first, again = input_name(inputs[what]), input_name(path)
+            problem = f"{again} is named twice" if again == first else f"{again} is the same file as {first}"
+            raise SettingsError("INPUT", problem, "its records would be sent twice; leave one out")
+        inputs[what] = path
+    return inputs
 
 
 def _identity(file: str | int) -> tuple[int, ...] | None:

@@ -99,6 +99,39 @@ def test_an_input_by_another_name(program: Program, sandbox: Sandbox) -> None:
     assert sandbox.stats().requests == 0
 
 
+def test_an_input_that_is_given_twice(program: Program, sandbox: Sandbox) -> None:
+    """Its new records would be created twice and told apart by nothing: 2, by whatever name, and nothing is sent."""
+    given = program.directory / "records"
+    given.write_bytes(many(3))
+    (program.directory / "link").symlink_to(given)
+    (program.directory / "hard").hardlink_to(given)
+    (program.directory / "copy").write_bytes(many(3))
+    options = ("--endpoint", sandbox.url)
+    with given.open("rb") as reading:
+        begun = [
+            program.start("records", "copy", "records", *options),
+            program.start("records", "./records", *options),
+            program.start("records", "link", *options, "--ledger=ledger"),
+            program.start("hard", "records", *options),
+            program.start("records", "-", *options, stdin=reading),
+            program.start("check", "records", "link"),
+        ]
+        done = [program.finish(process) for process in begun]
+    assert [(run.code, run.out) for run in done] == [(2, b"")] * 6
+    said = [run.err.partition("INPUT: ")[2].partition(";")[0] for run in done]
+    assert said == [
+        "records is named twice",
+        "./records is the same file as records",
+        "link is the same file as records",
+        "records is the same file as hard",
+        "- is the same file as records",
+        "link is the same file as records",
+    ]
+    assert sandbox.stats().requests == 0
+    equal = program.run("records", "copy", *options)
+    assert (equal.code, len(equal.results)) == (0, 6)
+
+
 def test_no_results(program: Program, sandbox: Sandbox) -> None:
     """--results none writes no result lines, and the rejects still come."""
     done = program.run("--endpoint", sandbox.url, "--results=none", "--rejects=rejects", given=lines(record(1), {}))
