@@ -49,7 +49,8 @@ class Group:
 
     Attributes:
         kind: the problem's kind, from the closed sets of the outcomes.
-        fingerprint: the text that they share, without values; with the field's name before it where there is one.
+        fingerprint: the text that they share, without values but the HTTP status; with the field's name before it where
+            there is one.
         attempts: attempts that ended so; 0 for what is found before sending.
         records: records that ended so.
         example: the first record that ended so, else the first that met it.
@@ -95,7 +96,7 @@ class Problems:
         return sorted(self._groups.values(), key=lambda group: (not group.records, -group.count))[:count]
 
     def _group(self, line: int, source: str | None, problem: Problem) -> Group:
-        name = _name(_text(problem))
+        name = _shared(problem)
         group = self._groups.get((problem.kind, name))
         if group is None:
             if len(self._groups) >= GROUPS_LIMIT:
@@ -103,6 +104,12 @@ class Problems:
             example = _example(line, source, problem)
             group = self._groups.setdefault((problem.kind, name), Group(problem.kind, name, example))
         return group
+
+
+def _shared(problem: Problem) -> str:
+    """What *problem* says, without its values; the status is none of them: a 400 and a 503 mean different things."""
+    name, status = _name(_text(problem)), f"HTTP {problem.http_status} "
+    return status + name.removeprefix("HTTP # ") if problem.message.startswith(status) else name
 
 
 def _text(problem: Problem) -> str:

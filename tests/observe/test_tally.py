@@ -168,6 +168,20 @@ def test_problems_are_grouped_by_what_they_say(told: Tally) -> None:
     assert told.problems.top(1) == groups[:1]
 
 
+def test_answers_of_different_statuses_are_different_problems(tally: Tally) -> None:
+    """One record that is refused with 400 is not told of with all that got a 503; other numbers are values."""
+    for line, status in enumerate((503, 503, 400, 302, 302), 1):
+        text = f"HTTP {status} to /login/{line}" if status == 302 else f"HTTP {status} with an empty body"
+        tally.notice(ended(line, Outcome.REJECTED, Problem("http_error", text, http_status=status)))
+    tally.notice(ended(6, Outcome.REJECTED, Problem("http_error", "HTTP 12 and 13", http_status=500)))
+    assert [(group.fingerprint, group.records) for group in tally.problems.top(10)] == [
+        ("HTTP 503 with an empty body", 2),
+        ("HTTP 302 to /login/#", 2),
+        ("HTTP 400 with an empty body", 1),
+        ("HTTP # and #", 1),
+    ]
+
+
 def test_a_problem_names_its_input(tally: Tally) -> None:
     """Where there are several inputs the example says which one it is in."""
     tally.notice(ended(1234, Outcome.INVALID, Problem("not_utf8", "no UTF-8"), "b.ndjson"))
