@@ -89,8 +89,17 @@ def _write_pieces(pieces: Iterable[bytes], output: str) -> None:
 def refuse_ledgers(ledgers: Sequence[str], output: str) -> None:
     """Raise ``SettingsError`` where *output* would be written over a file of one of *ledgers*."""
     for place in (os.path.realpath(ledger) for ledger in ledgers if not is_database(ledger)):
-        if os.path.realpath(output) in {f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")}:
+        files = [f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")]
+        if os.path.realpath(output) in files or any(_is_one_file(file, output) for file in files):
             raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
+
+
+def _is_one_file(path: str, other: str) -> bool:
+    """Whether both names lead to one file that is there, which hard links do as well."""
+    try:
+        return os.path.samefile(path, other)  # noqa: PTH121 - of names as they are given
+    except OSError:
+        return False
 
 
 def verify_command(ledgers: Sequence[str], settings: Settings) -> int:

@@ -117,12 +117,14 @@ def background_raw() -> Iterator[str]:
         yield raw.url
 
 
-@pytest.mark.parametrize("output", ["ledger", "./ledger", "ledger-wal", "ledger.lock"])
-def test_it_does_not_write_over_the_ledger(program: Program, sandbox: Sandbox, output: str) -> None:
-    """A slip of the hand does not cost the ledger."""
+@pytest.mark.parametrize("output", ["ledger", "./ledger", "ledger-wal", "ledger.lock", "hard"])
+@pytest.mark.parametrize("command", ["report", "results"])
+def test_it_does_not_write_over_the_ledger(program: Program, sandbox: Sandbox, command: str, output: str) -> None:
+    """A slip of the hand does not cost the ledger, by a hard link either."""
     program.run("--endpoint", sandbox.url, "--ledger=ledger", "--results=none", given=many(1))
+    (program.directory / "hard").hardlink_to(program.directory / "ledger")
     before = (program.directory / "ledger").read_bytes()
-    done = program.run("report", "ledger", "--output", output)
+    done = program.run(command, "ledger", "--output", output)
     assert done.code == 2
     assert "which would be lost" in done.err
     assert (program.directory / "ledger").read_bytes() == before
