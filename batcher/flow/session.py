@@ -135,11 +135,16 @@ class Session:
         except SettingsError as error:
             return Judgement(Verdict.NO_SESSION, problem=Problem("http_error", one_line(str(error))))
         if key is None or key == self._key:
-            return Judgement(
-                Verdict.NO_SESSION, problem=Problem("http_error", "the session is lost, and its key is the same")
-            )
+            return Judgement(Verdict.NO_SESSION, problem=Problem("http_error", self._why_no_key()))
         self._use(key)
         return None
+
+    def _why_no_key(self) -> str:
+        if self._key is None:
+            return "the service asks for a login, and none is given (--email, --session-file or VEETRO_BATCH_SESSION)"
+        if self._reread is None:
+            return "the session of VEETRO_BATCH_SESSION is lost (--session-file is read again, --email logs in again)"
+        return "the session is lost, and --session-file still holds its key"
 
     def _use(self, key: Secret) -> None:
         self._key = key

@@ -101,15 +101,27 @@ def test_session_file_is_read_again(program: Program, start_raw: StartRaw) -> No
     assert (done.code, done.outcomes) == (0, {"delivered": 20})
 
 
-def test_session_that_stays_lost(program: Program, start_raw: StartRaw) -> None:
-    """Without a new key the run ends with 7 after --max-outage, its records unsent."""
+@pytest.mark.parametrize(
+    ("options", "environ", "said"),
+    [
+        ((), {}, "the service asks for a login, and none is given (--email, --session-file or VEETRO_BATCH_SESSION)"),
+        ((), {"VEETRO_BATCH_SESSION": KEY}, "the session of VEETRO_BATCH_SESSION is lost"),
+        (("--session-file=session",), {}, "the session is lost, and --session-file still holds its key"),
+    ],
+)
+def test_session_that_stays_lost(
+    program: Program, start_raw: StartRaw, options: tuple[str, ...], environ: dict[str, str], said: str
+) -> None:
+    """Without a new key the run ends with 7 after --max-outage, its records unsent, and says what is missing."""
+    (program.directory / "session").write_text(KEY)
 
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(http("500 Internal Server Error", LOST))
 
     url = start_raw(answer).url
-    done = program.run("--endpoint", url, "--max-outage=0.3", given=many(5), environ={"VEETRO_BATCH_SESSION": KEY})
+    done = program.run("--endpoint", url, "--max-outage=0.3", *options, given=many(5), environ=environ)
     assert (done.code, done.outcomes) == (7, {"unsent": 5})
+    assert said in " ".join(done.err.split())
 
 
 def test_one_record_that_is_refused(program: Program, start_raw: StartRaw, secret: Path) -> None:
