@@ -14,6 +14,7 @@ from batcher.flow.ledger.address import ledger_name
 from batcher.flow.ledger.writer import LedgerWriter
 from batcher.observe.account import read_account, write_account
 from batcher.observe.files import refuse_unwritable, replace
+from batcher.observe.lag import sample_lag
 from batcher.observe.lines import Lines
 from batcher.observe.logs import log_event
 from batcher.observe.pace import Pace
@@ -74,6 +75,10 @@ class Watch:
             await self._serve(stack)
             recording = asyncio.create_task(self.recorder.run(), name="recorder")
             stack.callback(recording.cancel)
+            settings = self._settings
+            if settings.metrics_port is not None or settings.metrics_file or settings.pushgateway:
+                lag = asyncio.create_task(sample_lag(self._tally.loop_lag), name="lag")
+                stack.callback(lag.cancel)
             yield
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
@@ -82,7 +87,6 @@ class Watch:
             return
         # Only here: the web server takes a fifth of a second to import, and most runs have no use for it.
         from batcher.observe.exporter import Exporter  # noqa: PLC0415
-        from batcher.observe.lag import sample_lag  # noqa: PLC0415
         from batcher.observe.metrics import make_registry  # noqa: PLC0415
 
         pace = Pace(tally)
@@ -96,8 +100,6 @@ class Watch:
         )
         await stack.enter_async_context(exporter)
         self._scraped = exporter.scraped
-        lag = asyncio.create_task(sample_lag(tally.loop_lag))
-        stack.callback(lag.cancel)
         place = f"http://{exporter.host}:{exporter.port}"
         self._lines.tell(
             "serving",

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 
+from batcher.core.latency import Latency
 from batcher.observe.lines import Lines
 from batcher.observe.summary import Summary
 from batcher.observe.tally import Tally
@@ -50,3 +53,24 @@ async def test_nothing_is_served_or_waited_for_unasked(tally: Tally, capsys: pyt
     assert summary.exit_code == 3
     assert tally.completion == (3, tally.started_wall)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("told", ["metrics_port", "metrics_file", "pushgateway"])
+async def test_lag_is_in_the_numbers_however_they_are_told(tally: Tally, tmp_path: Path, told: str) -> None:
+    """Final numbers that are left in a file or pushed have the event loop's lag too, not a histogram of nothing."""
+    observed = asyncio.Event()
+
+    class Watched(Latency):
+        def observe(self, seconds: float) -> None:
+            super().observe(seconds)
+            observed.set()
+
+    tally.loop_lag = Watched()
+    settings = {
+        "metrics_port": Settings(metrics_port=0),
+        "metrics_file": Settings(metrics_file=str(tmp_path / "numbers")),
+        "pushgateway": Settings(pushgateway="http://127.0.0.1:9"),
+    }[told]
+    async with Watch(settings, tally, Lines(sys.stderr), lambda: Summary.of(tally)).watching():
+        await observed.wait()
+    assert tally.loop_lag.total >= 1
