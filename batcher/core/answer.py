@@ -146,7 +146,7 @@ class _Shape:
             self._pieces = ["{}"]
         whole = f"{_envelope_opening(soap)}{expression}</soap:Body></soap:Envelope>{_BLANK}*"
         self._expression = whole.encode()
-        # Compiled for the first answer: so long it keeps no request waiting.
+        # Compiled at the first answer, so that the first request does not wait for it.
         self._match: Callable[[bytes], re.Match[bytes] | None] | None = None
         self._key = key
         self._layouts: dict[tuple[bool, ...], Layout] = {}
