@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -21,7 +20,7 @@ from batcher.core.template import Template
 from batcher.core.verdict import Outcome
 from batcher.errors import LedgerInUse, LedgerRefused, OutputFailed, SettingsError
 from batcher.flow.ledger.access import members, open_to_read, standing_still
-from batcher.flow.ledger.address import is_database, ledger_name, names_shard
+from batcher.flow.ledger.address import ledger_name, names_shard
 from batcher.flow.ledger.division import ShardedProof
 from batcher.flow.ledger.proof import SHOWN, Proof
 from batcher.flow.ledger.shards import Shards, damaged, open_shards, shard_of
@@ -32,6 +31,7 @@ from batcher.flow.rejects import Rejects
 from batcher.flow.source import FileSource, Source
 from batcher.observe.words import counts, number, plural
 from batcher.operations import load
+from batcher.outputs import refuse_ledgers
 from batcher.settings import Settings
 from batcher.values import Shard
 
@@ -51,7 +51,7 @@ def results_command(ledgers: Sequence[str], output: str = "-") -> int:
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         OutputFailed: one cannot be read, or *output* cannot be written.
     """
-    refuse_ledgers(ledgers, output)
+    refuse_ledgers(ledgers, output, "--output")
     places, of_shards = every(ledgers)
     if not of_shards:
         with contextlib.closing(open_to_read(places[0])) as store:
@@ -84,22 +84,6 @@ def _write_pieces(pieces: Iterable[bytes], output: str) -> None:
         write_object(output, pieces, "--output")
     else:
         print_pieces(pieces, output)
-
-
-def refuse_ledgers(ledgers: Sequence[str], output: str) -> None:
-    """Raise ``SettingsError`` where *output* would be written over a file of one of *ledgers*."""
-    for place in (os.path.realpath(ledger) for ledger in ledgers if not is_database(ledger)):
-        files = [f"{place}{suffix}" for suffix in ("", "-wal", "-shm", ".lock")]
-        if os.path.realpath(output) in files or any(_is_one_file(file, output) for file in files):
-            raise SettingsError("--output", f"{output} is the ledger, which would be lost", "give it a path of its own")
-
-
-def _is_one_file(path: str, other: str) -> bool:
-    """Whether both names lead to one file that is there, which hard links do as well."""
-    try:
-        return os.path.samefile(path, other)  # noqa: PTH121 - of names as they are given
-    except OSError:
-        return False
 
 
 def verify_command(ledgers: Sequence[str], settings: Settings) -> int:

@@ -18,7 +18,7 @@ from batcher.flow.ledger.address import ledger_name
 from batcher.flow.ledger.shards import Member, Shards, open_shards
 from batcher.flow.ledger.store import Store
 from batcher.flow.objects import is_object, write_object
-from batcher.ledgers import every, refuse_ledgers
+from batcher.ledgers import every
 from batcher.observe.account import Account, add_counts, add_tally, read_account
 from batcher.observe.closing import PRECEDENCE
 from batcher.observe.files import refuse_unwritable, replace
@@ -28,6 +28,7 @@ from batcher.observe.tally import DOUBTFUL, Position, Tally
 from batcher.observe.timeline import Mark, Timeline
 from batcher.observe.together import Span, Together
 from batcher.observe.view import Report
+from batcher.outputs import refuse_ledgers
 
 
 def report_command(ledgers: Sequence[str], output: str) -> int:
@@ -38,7 +39,7 @@ def report_command(ledgers: Sequence[str], output: str) -> int:
         LedgerRefused: one is no ledger or a damaged one, or several are not those of one run's shards.
         OutputFailed: one cannot be read, or *output* cannot be written.
     """
-    refuse_ledgers(ledgers, output)
+    refuse_ledgers(ledgers, output, "--output")
     if not is_object(output):
         refuse_unwritable(output)
     places, of_shards = every(ledgers, empty=True)  # what runs have told of themselves does not move

@@ -99,6 +99,41 @@ def test_an_input_by_another_name(program: Program, sandbox: Sandbox) -> None:
     assert sandbox.stats().requests == 0
 
 
+@pytest.mark.parametrize("option", ["results", "rejects", "summary", "report", "metrics-file"])
+@pytest.mark.parametrize("name", ["soft", "./ledger-wal", "ledger-shm", "ledger.lock"])
+def test_an_output_that_is_the_ledger_by_another_name(
+    program: Program, sandbox: Sandbox, option: str, name: str
+) -> None:
+    """A slip of the hand does not cost the ledger, nor a file that SQLite keeps beside it: 2, and it is whole."""
+    (program.directory / "records").write_bytes(many(3))
+    command = ("records", "--endpoint", sandbox.url, "--ledger=ledger")
+    assert program.run(*command, "--results=none").code == 0
+    (program.directory / "soft").symlink_to("ledger")
+    before = (program.directory / "ledger").read_bytes()
+    done = program.run(*command, *(["--results=none"] if option != "results" else []), f"--{option}={name}")
+    assert (done.code, f"--{option}: {name} is the ledger, which would be lost" in done.err) == (2, True)
+    assert (program.directory / "ledger").read_bytes() == before
+
+
+@pytest.mark.parametrize(("first", "second"), [("results", "rejects"), ("results", "summary"), ("rejects", "report")])
+def test_two_outputs_that_are_one_file(program: Program, sandbox: Sandbox, first: str, second: str) -> None:
+    """One would be written over the other, by a link too, also where the file is yet to be made: 2, nothing is sent."""
+    (program.directory / "link").symlink_to("file")
+    done = [program.run("--endpoint", sandbox.url, f"--{first}=file", f"--{second}=link", given=many(1))]
+    (program.directory / "file").touch()
+    (program.directory / "hard").hardlink_to(program.directory / "file")
+    done += [
+        program.run("--endpoint", sandbox.url, f"--{first}=file", f"--{second}={name}", given=many(1))
+        for name in ("link", "hard")
+    ]
+    said = [run.err.partition(f"--{second}: ")[2].partition(";")[0] for run in done]
+    assert [run.code for run in done] == [2] * 3
+    assert said == [f"{name} is the same file as --{first}" for name in ("link", "link", "hard")]
+    assert sandbox.stats().requests == 0
+    null = program.run("--endpoint", sandbox.url, "--results=/dev/null", "--rejects=/dev/null", given=many(1))
+    assert null.code == 0
+
+
 def test_an_input_that_is_given_twice(program: Program, sandbox: Sandbox) -> None:
     """Its new records would be created twice and told apart by nothing: 2, by whatever name, and nothing is sent."""
     given = program.directory / "records"
