@@ -30,6 +30,7 @@ from batcher.flow.pipeline import INTERRUPTED, Ending, Pipeline
 from batcher.flow.sink import QueueSink, Sink
 from batcher.flow.source import FileSource, Source
 from batcher.flow.transport import CountedTransport
+from batcher.heap import keep_heap_trimmed
 from batcher.kept import Kept
 from batcher.observe.closing import PRECEDENCE, advice
 from batcher.observe.lines import Lines
@@ -78,6 +79,7 @@ def _run(command: Coroutine[Any, Any, int]) -> int:
     What is loaded by now stays, and a record leaves no cycles behind: to look for some as often as Python does by
     itself would take a twentieth of the time.
     """
+    keep_heap_trimmed()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
     return uvloop.run(command)
