@@ -7,7 +7,9 @@ need what another one needs. ``python -m bench COMMAND --help`` tells its option
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
+from typing import NoReturn
 
 COMMANDS = {
     "cost": "bench.cost",
@@ -35,11 +37,17 @@ def usage() -> str:
     return "\n".join(["usage: python -m bench COMMAND [options]", "", *told])
 
 
+def _end(number: int, _frame: object) -> NoReturn:
+    """Leave all that is under way, so that each ends the processes that it has started."""
+    sys.exit(128 + number)
+
+
 def main() -> int:
     """Run the command that the arguments name."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         print(usage(), file=sys.stderr)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
+    signal.signal(signal.SIGTERM, _end)
     command = importlib.import_module(COMMANDS[sys.argv[1]])
     ended: int | None = command.main(sys.argv[2:])
     return ended or 0

@@ -23,6 +23,7 @@ from pathlib import Path
 from bench.constant import constant_server
 from bench.records import line
 from bench.soak import Feeder
+from bench.started import started
 
 RESULTS = Path(__file__).parent / "results"
 _PROGRAM = (sys.executable, "-m", "batcher")
@@ -36,17 +37,17 @@ def peak(records: int, url: str) -> int:
         folder = Path(name)
         command = [*_PROGRAM, "-", "--endpoint", url, "--ledger", str(folder / "ledger"), "--metrics-port", "0"]
         command += ["--results", str(folder / "results"), "--progress", "plain", "--allow-rejected", "100%"]
-        program = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
-        assert program.stdin is not None
-        feeder = Feeder(program.stdin, records, None)
-        feeder.start()
         highest = 0
-        while program.poll() is None:
-            with contextlib.suppress(OSError):  # it may end while it is looked at
-                found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{program.pid}/status").read_text())
-                highest = int(found.group(1)) if found else highest
-            time.sleep(0.1)
-        feeder.join()
+        with started(command, stdin=subprocess.PIPE, stderr=said) as program:
+            assert program.stdin is not None
+            feeder = Feeder(program.stdin, records, None)
+            feeder.start()
+            while program.poll() is None:
+                with contextlib.suppress(OSError):  # it may end while it is looked at
+                    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{program.pid}/status").read_text())
+                    highest = int(found.group(1)) if found else highest
+                time.sleep(0.1)
+            feeder.join()
         if program.returncode != 0 and feeder.written < records:
             raise RuntimeError(f"exit {program.returncode}: {(folder / 'said').read_text()[-500:]}")
     return highest
@@ -60,16 +61,12 @@ def first_request() -> float:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/xml"
         command = [*_PROGRAM, str(source), "--endpoint", url, "--ledger", f"{folder}/ledger", "--progress", "off"]
         began = time.perf_counter()
-        program = subprocess.Popen([*command, "--results", "none"], env=_ENVIRONMENT)
-        try:
+        with started([*command, "--results", "none"], env=_ENVIRONMENT):
             server.settimeout(30)
             connection, _ = server.accept()
             with connection:
                 connection.recv(1)
                 return time.perf_counter() - began
-        finally:
-            program.kill()
-            program.wait()
 
 
 def help_text() -> float:

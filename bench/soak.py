@@ -29,6 +29,7 @@ import orjson
 
 from bench.records import line
 from bench.sandbox import sandbox
+from bench.started import started
 
 FAULTS = (
     "server=0.5%,deadlock=0.3%,client=0.5%,late_server=0.1%,reset=0.2%,reset_applied=0.2%,gateway_applied=0.1%,"
@@ -82,17 +83,18 @@ def soak(records: int | None, seconds: float | None, folder: Path) -> tuple[list
             *("--rejects", str(folder / "rejects.ndjson"), "--stop-after", "none", "--metrics-port", "0"),
             *("--connections", str(CONNECTIONS)),
         ]
-        program = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said, stdout=subprocess.DEVNULL)
-        assert program.stdin is not None
-        began = time.monotonic()
-        feeder = Feeder(program.stdin, records, seconds)
-        feeder.start()
-        samples = []
-        while program.poll() is None:
-            with contextlib.suppress(OSError):  # it may end while it is looked at
-                samples.append(_look(program.pid, began, folder / "ledger-wal"))
-            time.sleep(1)
-        feeder.join()
+        streams = {"stdin": subprocess.PIPE, "stderr": said, "stdout": subprocess.DEVNULL}
+        with started(command, **streams) as program:
+            assert program.stdin is not None
+            began = time.monotonic()
+            feeder = Feeder(program.stdin, records, seconds)
+            feeder.start()
+            samples = []
+            while program.poll() is None:
+                with contextlib.suppress(OSError):  # it may end while it is looked at
+                    samples.append(_look(program.pid, began, folder / "ledger-wal"))
+                time.sleep(1)
+            feeder.join()
     print(f"{feeder.written:,} records in {time.monotonic() - began:.0f} s")
     wrong = _judge_samples(samples) + _judge_results(folder / "results.ndjson", feeder.written)
     if program.returncode not in _FINISHED:
