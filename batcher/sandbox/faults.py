@@ -83,7 +83,7 @@ def checked_faults(faults: Mapping[str, float]) -> dict[str, float]:
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(KINDS)}"
             raise ValueError(f"unknown fault {kind!r}; {hint}")
         if not 0 <= share <= 1:
-            raise ValueError(f"fault {kind}: a share is between 0% and 100%, not {share:.6g}")
+            raise ValueError(f"fault {kind}: a share is between 0% and 100%, not {share * 100:.6g}%")
     # Ten shares of 10% are exactly 100%, though not as floats.
     if sum(faults.values()) > 1 + 1e-9:
         raise ValueError(f"the faults' shares add up to {sum(faults.values()):.1%}; they must not exceed 100%")
