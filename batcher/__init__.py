@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batcher.core.result import Result
+    from batcher.errors import RunAborted, SettingsError
     from batcher.run import submit
     from batcher.settings import Settings
 
-__all__ = ["Result", "Settings", "__version__", "submit"]
+__all__ = ["Result", "RunAborted", "Settings", "SettingsError", "__version__", "submit"]
 __version__ = "0.1.0"
 
-_HOMES = {"Result": "batcher.core.result", "Settings": "batcher.settings", "submit": "batcher.run"}
+_HOMES = {
+    "Result": "batcher.core.result",
+    "RunAborted": "batcher.errors",
+    "Settings": "batcher.settings",
+    "SettingsError": "batcher.errors",
+    "submit": "batcher.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from batcher.build import Parts, open_given, open_rejects, open_source
 from batcher.core.events import Observer
 from batcher.core.result import Result
 from batcher.core.verdict import Outcome
-from batcher.errors import LedgerInUse, OutputFailed, RunAborted
+from batcher.errors import LedgerInUse, OutputFailed, RunAborted, SettingsError
 from batcher.flow.ledger.access import is_written
 from batcher.flow.ledger.address import is_database, ledger_name, of_shard
 from batcher.flow.ledger.moving import Moving
@@ -97,13 +97,18 @@ async def submit(
 
     Args:
         records: objects (``dict``), or lines of JSON (``str``, ``bytes``); the first one is line 1.
-        settings: as for the command; ``inputs``, ``results``, ``rejects``, ``summary`` and the metrics do not count.
+        settings: as for the command; ``inputs``, ``results``, ``rejects``, ``summary``, ``report`` and the metrics do
+            not count.
         observer: hears what happens, if given.
 
     Raises:
-        SettingsError: the run cannot begin with these settings.
+        SettingsError: the run cannot begin with these settings. A ledger is the command's alone: to go on as if there
+            were none would send twice what it holds.
         RunAborted: after the last result, where the run ended before its records did.
     """
+    if settings.ledger is not None:
+        remedy = "leave it out, or give the records to the command, as lines of JSON"
+        raise SettingsError("--ledger", "records that a program gives are sent without one", remedy)
     sink = QueueSink()
     source = open_given(settings, records)
     parts = Parts(settings, observer or Tally())

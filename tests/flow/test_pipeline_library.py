@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+import batcher
 from batcher.core.result import Result
-from batcher.errors import RunAborted
 from batcher.flow.room import HELD_RECORDS
 from batcher.run import submit
 from batcher.sandbox import Sandbox, SandboxSettings
@@ -38,6 +38,14 @@ async def test_a_program_gets_one_result_for_each_record() -> None:
         assert sorted(str(result.key) for result in second) == sorted(f"S-{number}" for number in range(101, 151))
         assert {result.outcome.value for result in first + second} == {"delivered"}
         assert set(sandbox.stats().applied.values()) == {1}
+
+
+async def test_a_ledger_is_refused_rather_than_left_out() -> None:
+    """Who gives one relies on it: without it the same records would be sent twice."""
+    async with Sandbox() as sandbox:
+        with pytest.raises(batcher.SettingsError, match=r"^--ledger: .* are sent without one; .* the command"):
+            await collect(records(3), settings(sandbox.url, ledger="/nowhere/ledger"))
+        assert sandbox.stats().requests == 0
 
 
 async def test_two_runs_in_one_loop_do_not_disturb_each_other() -> None:
@@ -111,6 +119,6 @@ async def test_a_program_is_told_why_a_run_ended_early(port: int) -> None:
     """By an exception behind the last result, which carries the exit code."""
     results = submit(records(20), settings(f"http://127.0.0.1:{port}/xml", max_outage=0.05))
     assert [(await anext(results)).outcome.value for _ in range(20)] == ["unsent"] * 20
-    with pytest.raises(RunAborted, match=r"the service was unusable for 0\.05 s") as caught:
+    with pytest.raises(batcher.RunAborted, match=r"the service was unusable for 0\.05 s") as caught:
         await anext(results)
     assert caught.value.exit_code == 7
