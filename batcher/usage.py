@@ -7,6 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 from batcher import __version__
@@ -48,15 +49,18 @@ def parse(argv: Sequence[str]) -> Arguments:
         raise SettingsError(error.argument_name or "argument", error.message, f"see {command.name} --help") from error
     tail = rest[end + 1 :]
     if "help" not in given and "version" not in given:
-        _refuse(command, others, tail)
+        _refuse(command, argv[0] if argv else "", others, tail)
     flags = {name: values for name, values in vars(given).items() if name not in switches}
     inputs = (*others, *tail)
     ledger, inputs = (inputs[0], inputs[1:]) if command.ledger and inputs else ("", inputs)
     return Arguments(command, flags, frozenset(switches & set(vars(given))), inputs, ledger)
 
 
-def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
-    """What is left over is an INPUT: not another option, nor a command too late; behind ``--``, *tail*, anything is."""
+def _refuse(command: Command, first: str, others: list[str], tail: list[str]) -> None:
+    """What is left over is an INPUT: not another option, nor a command too late, or misspelt as the *first* argument.
+
+    Behind ``--``, in *tail*, anything is one.
+    """
     for argument in others:
         if argument.startswith("-") and argument != "-":
             flag = argument.partition("=")[0]  # what follows may be a password
@@ -64,6 +68,10 @@ def _refuse(command: Command, others: list[str], tail: list[str]) -> None:
         if command is SUBMIT and argument in COMMANDS:
             remedy = f"write {PROGRAM} {argument} ..., or ./{argument} for a file of that name"
             raise SettingsError(argument, "a command must be the first word", remedy)
+    if command is SUBMIT and first in others[:1] and first.isalpha() and not Path(first).exists():
+        near = closest(first, COMMANDS)
+        if near:
+            raise SettingsError(first, "there is neither such a command nor such a file", f"did you mean {near}?")
     inputs = [*others, *tail]
     if command.ledger and not inputs:
         raise SettingsError("LEDGER", "is missing", "name what the run had as --ledger")

@@ -166,6 +166,8 @@ def test_sandbox_is_told_how_to_behave(run: Run) -> None:
         (["settle", "kept", "file"], "file: veetro-batch settle reads no INPUT; see veetro-batch settle --help"),
         (["verify", "kept", "--skip", "3"], "--skip: veetro-batch verify has no such option"),
         (["x"], "--endpoint: is missing; name the service, such as --endpoint https://acme.worketc.com/xml"),
+        (["stauts", "kept"], "stauts: there is neither such a command nor such a file; did you mean status?"),
+        (["resub", "kept"], "did you mean resubmit?"),
         (["--tiemout", "3"], "--tiemout: there is no such option; did you mean --timeout?"),
         (["--max", "3"], "--max: there is no such option; did you mean --max-attempts?"),
         (["--frobnicate"], "--frobnicate: there is no such option; see veetro-batch --help"),
