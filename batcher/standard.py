@@ -9,6 +9,9 @@ import sys
 
 from batcher.errors import OutputFailed
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+"""What would end a line, or steer a terminal: a file may be named so."""
+
 
 def occupy() -> None:
     """Take the places of standard streams that are closed, as ``2>&-`` leaves them.
@@ -46,7 +49,7 @@ def say(text: str) -> int:
 
 def complain(text: str, log_format: str = "text") -> None:
     """One line for people or, once it is known that programs read them, an event; if they still listen."""
-    line = f"veetro-batch: {text}"
+    line = f"veetro-batch: {text.translate(_CONTROLS)}"
     if log_format == "json":
         from batcher.observe.logs import json_line
 

@@ -172,6 +172,7 @@ def test_sandbox_is_told_how_to_behave(run: Run) -> None:
         (["--max", "3"], "--max: there is no such option; did you mean --max-attempts?"),
         (["--frobnicate"], "--frobnicate: there is no such option; see veetro-batch --help"),
         (["-x"], "-x: there is no such option; see veetro-batch --help"),
+        (["--config", "a\n\x1b[2Jb"], r"--config: a\x0a\x1b[2Jb cannot be read"),
         (["--timeout"], "--timeout: expected one argument; see veetro-batch --help"),
         (["--timeout", "soon"], "--timeout: 'soon' is not a time in seconds"),
         (["--show-config=yes"], "--show-config: ignored explicit argument 'yes'; see veetro-batch --help"),
