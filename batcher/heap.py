@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
+try:
+    import ctypes
+except ImportError:  # a Python that was built without libffi
+    ctypes = None  # type: ignore[assignment]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _THRESHOLD = 128 << 10
@@ -19,7 +22,7 @@ def keep_heap_trimmed() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library, or a program that is linked to it statically
+    except (AttributeError, OSError, TypeError):  # no ctypes, another C library, or one that is linked statically
         return
     for name in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
         mallopt(name, _THRESHOLD)
