@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-try:
-    import ctypes
-except ImportError:  # a Python that was built without libffi
-    ctypes = None  # type: ignore[assignment]
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _THRESHOLD = 128 << 10
 """Bytes; what both thresholds are at first, see mallopt(3)."""
@@ -21,8 +16,10 @@ def keep_heap_trimmed() -> None:
     Elsewhere than in glibc nothing is done.
     """
     try:
+        import ctypes  # noqa: PLC0415 - a Python that was built without libffi has none
+
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # no ctypes, another C library, or one that is linked statically
+    except (ImportError, AttributeError, OSError, TypeError):  # or another C library, or one that is linked statically
         return
     for name in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
         mallopt(name, _THRESHOLD)

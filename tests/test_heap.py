@@ -34,4 +34,4 @@ def _growth(how: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's heap moves its thresholds")
 def test_large_blocks_stay_out_of_the_heap() -> None:
     assert _growth("as it comes") >= 7 << 20, "nothing to prevent: glibc has changed"
-    assert _growth("trimmed") == 0
+    assert _growth("trimmed") < 1 << 20
